@@ -1,0 +1,174 @@
+"""Who takes part, how many may lie, and every bound the theory puts on those numbers.
+
+Source: El-Mhamdi et al., arXiv 1905.03853, sections 3 and 4. Every other module takes its
+numbers from here, so that no bound is written down twice.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from byzsgd.errors import ConfigError
+
+Role = Literal["server", "worker"]
+Mode = Literal["async"]
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class NodeId:
+    """A node's name, `server-0` or `worker-3`. Servers sort before workers."""
+
+    role: Role
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.role}-{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> "NodeId":
+        role, dash, index = text.partition("-")
+        if role not in ("server", "worker") or not dash or not index.isdecimal():
+            raise ConfigError(f"{text!r} is no node: write server-0 or worker-3")
+        return cls("server" if role == "server" else "worker", int(index))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The nodes and the bounds of arXiv 1905.03853, section 3.
+
+    `servers` (n_ps) and `workers` (n_w) are counts of nodes, `f_servers` and `f_workers` the
+    *declared* numbers of Byzantine ones: n_ps ≥ 3 f_ps + 2 and n_w ≥ 3 f_w + 1. `q_servers` models
+    and `q_workers` gradients are waited for; left out they are n − f.
+
+    Raises `ConfigError` naming the bound when the numbers are illegal.
+    """
+
+    servers: int
+    workers: int
+    f_servers: int = 0
+    f_workers: int = 0
+    q_servers: int = 0
+    q_workers: int = 0
+
+    def __post_init__(self) -> None:
+        for side in (_SERVERS, _WORKERS):
+            n, f, q = (getattr(self, name) for name in (side.n, side.f, side.q))
+            side.check_counts(n, f)
+            if q == 0:
+                object.__setattr__(self, side.q, n - f)
+            else:
+                side.check_quorum(n, f, q)
+
+    @property
+    def server_ids(self) -> tuple[NodeId, ...]:
+        return tuple(NodeId("server", index) for index in range(self.servers))
+
+    @property
+    def worker_ids(self) -> tuple[NodeId, ...]:
+        return tuple(NodeId("worker", index) for index in range(self.workers))
+
+    @property
+    def nodes(self) -> tuple[NodeId, ...]:
+        return self.server_ids + self.worker_ids
+
+    @property
+    def rejoin_quorum(self) -> int:
+        """Models whose median a server may adopt when it fell behind: 2 f_ps + 1, own not counted.
+
+        With at most f lies among them each coordinate stays within the honest range. Waiting for
+        q_ps instead deadlocks as soon as one liar is silent.
+        """
+        return 2 * self.f_servers + 1
+
+
+class _Side(NamedTuple):
+    """One side's bounds: n ≥ 3 f + `spare`, 2 f + `spare` ≤ q ≤ n − f. With f = 0, n ≥ 1."""
+
+    n: str
+    f: str
+    q: str
+    spare: int
+
+    def least_nodes(self, f: int) -> int:
+        return 1 if f == 0 else 3 * f + self.spare
+
+    def least_quorum(self, n: int, f: int) -> int:
+        return min(n, 2 * f + self.spare)
+
+    def check_counts(self, n: int, f: int) -> None:
+        for name, value, least in ((self.n, n, 1), (self.f, f, 0)):
+            if type(value) is not int or value < least:
+                raise ConfigError(f"{name} = {value!r}: must be a whole number, at least {least}")
+        if n < self.least_nodes(f):
+            tolerated = max(0, (n - self.spare) // 3)
+            raise ConfigError(
+                f"{self.n} = {n} with {self.f} = {f} breaks {self.n} ≥ 3 {self.f} + {self.spare}: "
+                f"use at least {self.least_nodes(f)} {self.n}, or {self.f} = {tolerated}"
+            )
+
+    def check_quorum(self, n: int, f: int, q: int) -> None:
+        low, high = self.least_quorum(n, f), n - f
+        if type(q) is not int or not low <= q <= high:
+            raise ConfigError(
+                f"{self.q} = {q!r} breaks "
+                f"2 {self.f} + {self.spare} ≤ {self.q} ≤ {self.n} − {self.f}: "
+                f"with {self.n} = {n} and {self.f} = {f} use {low} to {high}"
+            )
+
+
+_SERVERS: Final = _Side("servers", "f_servers", "q_servers", spare=2)
+_WORKERS: Final = _Side("workers", "f_workers", "q_workers", spare=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and how often the servers gather.
+
+    `steps` updates in all; the servers contract their models after every `gather_every` of them
+    (T), `gather_rounds` times in a row. A node keeps at most `window` early vectors of each sender.
+    A node that has waited `patience_s` seconds at one step and could continue at a later one does
+    (`catch_up`, our extension to the paper for networks that lose messages). `save_every` steps a
+    server's model is saved, 0 for never; the last one always is.
+    """
+
+    steps: int
+    gather_every: int = 10
+    gather_rounds: int = 1
+    mode: Mode = "async"
+    window: int = 4
+    catch_up: bool = True
+    patience_s: float = 2.0
+    save_every: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"steps": 1, "gather_every": 1, "gather_rounds": 1, "window": 1, "save_every": 0}
+        for name, least in limits.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ConfigError(f"{name} = {value!r}: must be a whole number, at least {least}")
+        if self.mode != "async":
+            raise ConfigError(f"mode = {self.mode!r}: only 'async' is built so far")
+        if not 0 < self.patience_s < math.inf:
+            raise ConfigError(
+                f"patience_s = {self.patience_s!r}: must be a positive time in seconds"
+            )
+
+    def gathers_at(self, step: int) -> bool:
+        """Whether the servers contract their models on arriving at `step`."""
+        return step > 0 and step % self.gather_every == 0
+
+    def saves_at(self, step: int) -> bool:
+        return self.save_every > 0 and step % self.save_every == 0
+
+
+def gather_period(lipschitz: float, learning_rate: float) -> int:
+    """The longest gather period of the theory, T = ⌊1 / (3 l η₁)⌋, at least 1.
+
+    `lipschitz` is the Lipschitz constant l of the gradient, `learning_rate` the first step's η₁
+    (arXiv 1905.03853, section 4).
+    """
+    if not (lipschitz > 0 and learning_rate > 0):
+        raise ConfigError(
+            f"lipschitz = {lipschitz} and learning_rate = {learning_rate}: must be > 0"
+        )
+    return max(1, math.floor(1 / (3 * lipschitz * learning_rate)))

@@ -1,0 +1,82 @@
+"""The protocol as machines without I/O: events in, effects out, standard library only.
+
+A machine never reads a clock, a socket, a random number or a tensor. Whatever it wants done is an
+effect; what came of it returns as an event. The same machines run over sockets, in tests with
+strings for vectors, and in simulated time.
+
+    from byzsgd.protocol import Server, Worker
+    effects = machine.handle(event, now)
+"""
+
+from collections import Counter
+from typing import Protocol
+
+from byzsgd.cluster import NodeId
+from byzsgd.protocol.effects import (
+    ComputeGradient,
+    Contract,
+    Done,
+    Effect,
+    Forge,
+    Save,
+    Send,
+    SetTimer,
+    Update,
+)
+from byzsgd.protocol.events import (
+    Contracted,
+    Event,
+    Forged,
+    GradientComputed,
+    Received,
+    Started,
+    TimerFired,
+    Updated,
+)
+from byzsgd.protocol.messages import Gradient, Message, Model, Vector, Whisper
+from byzsgd.protocol.quorum import Quorum
+from byzsgd.protocol.server import Server
+from byzsgd.protocol.worker import Worker
+
+
+class Machine(Protocol):
+    """What a driver, a simulator or a test drives. `now` is in seconds, of any monotonic clock."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def phase(self) -> str: ...
+    @property
+    def refused(self) -> Counter[tuple[NodeId, str]]: ...
+    def kept(self, sender: NodeId) -> int: ...
+    def handle(self, event: Event, now: float) -> list[Effect]: ...
+
+
+__all__ = [
+    "ComputeGradient",
+    "Contract",
+    "Contracted",
+    "Done",
+    "Effect",
+    "Event",
+    "Forge",
+    "Forged",
+    "Gradient",
+    "GradientComputed",
+    "Machine",
+    "Message",
+    "Model",
+    "Quorum",
+    "Received",
+    "Save",
+    "Send",
+    "Server",
+    "SetTimer",
+    "Started",
+    "TimerFired",
+    "Update",
+    "Updated",
+    "Vector",
+    "Whisper",
+    "Worker",
+]

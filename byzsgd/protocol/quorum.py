@@ -1,0 +1,86 @@
+"""Collect the first vectors of distinct senders, within bounds, until there are enough."""
+
+from collections import Counter
+from typing import Generic, TypeVar
+
+from byzsgd.cluster import NodeId
+from byzsgd.protocol.effects import Inputs
+from byzsgd.protocol.messages import Vector
+
+Slot = TypeVar("Slot", int, tuple[int, int])
+
+
+class Quorum(Generic[Slot]):
+    """The first vector per authenticated sender and slot, until `size` of them.
+
+    A slot is what a vector is for: a step, or a step and a round; those up to `closed` are of no
+    use. Of each sender at most `window`
+    slots are kept, so that early messages are bounded whatever a liar sends. What comes late,
+    twice, too early or after the quorum is full is dropped and counted in `refused`; nothing
+    changes what was taken.
+    """
+
+    def __init__(self, size: int, window: int, closed: Slot) -> None:
+        self.size = size
+        self.window = window
+        self.refused: Counter[tuple[NodeId, str]] = Counter()
+        self._held: dict[Slot, dict[NodeId, Vector]] = {}
+        self._closed: Slot = closed
+
+    def add(self, sender: NodeId, slot: Slot, vector: Vector) -> bool:
+        """Keep the vector if it is of use, and say whether it was kept."""
+        reason = self._refusal(sender, slot)
+        if reason:
+            self.refused[sender, reason] += 1
+            return False
+        self._held.setdefault(slot, {})[sender] = vector
+        return True
+
+    def include(self, me: NodeId, slot: Slot, vector: Vector) -> None:
+        """One's own vector always counts, once: in a full slot it replaces the last to arrive."""
+        held = self._held.setdefault(slot, {})
+        if me not in held and len(held) >= self.size:
+            held.popitem()
+        held[me] = vector
+
+    def full(self, slot: Slot) -> bool:
+        return self._count(slot) >= self.size
+
+    def held(self, slot: Slot) -> Inputs:
+        """What is there for `slot`, in sender order, so that equal inputs give equal results."""
+        return tuple(sorted(self._held.get(slot, {}).items(), key=lambda pair: pair[0]))
+
+    def take(self, slot: Slot) -> Inputs:
+        """Hand over a full slot and close it: what comes for it from now on is late."""
+        assert self.full(slot), f"took {slot} with {self._count(slot)} of {self.size}"
+        taken = self.held(slot)
+        self.close(slot)
+        return taken
+
+    def close(self, slot: Slot) -> None:
+        """Everything up to and with `slot` is of no use any more."""
+        self._closed = max(slot, self._closed)
+        for old in [held for held in self._held if held <= slot]:
+            del self._held[old]
+
+    def newest(self, least: int, after: Slot) -> Slot | None:
+        """The newest slot later than `after` that holds at least `least` vectors."""
+        return max((s for s in self._held if s > after and self._count(s) >= least), default=None)
+
+    def kept(self, sender: NodeId) -> int:
+        """How many vectors of `sender` are held, at most `window`."""
+        return sum(sender in senders for senders in self._held.values())
+
+    def _count(self, slot: Slot) -> int:
+        return len(self._held.get(slot, ()))
+
+    def _refusal(self, sender: NodeId, slot: Slot) -> str | None:
+        if slot <= self._closed:
+            return "late"
+        if sender in self._held.get(slot, {}):
+            return "duplicate"
+        if self.full(slot):
+            return "surplus"
+        if self.kept(sender) >= self.window:
+            return "early"
+        return None

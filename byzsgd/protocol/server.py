@@ -1,0 +1,159 @@
+"""A parameter server: scatter, aggregate, gather (arXiv 1905.03853, section 4, algorithm 1).
+
+gradients ──q_w──▶ updating ─┬─────────────────────────────────▶ gradients
+                             └─every T─▶ models ──q_ps──▶ contracting ──▶ gradients
+"""
+
+from collections import Counter
+from typing import Final
+
+from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.protocol.effects import Contract, Done, Effect, Save, Send, SetTimer, Update
+from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
+from byzsgd.protocol.messages import Gradient, Model, Vector
+from byzsgd.protocol.quorum import Quorum
+
+PHASES: Final = {
+    "starting": {"gradients"},
+    "gradients": {"updating", "contracting"},
+    "updating": {"models", "gradients", "done"},
+    "models": {"contracting"},
+    "contracting": {"models", "gradients", "done"},
+    "done": set(),
+}
+"""From each phase, those that may follow. Straight to `contracting` is how a server catches up."""
+
+
+class Server:
+    """One replica. `params` is the initial model, equal at all correct servers.
+
+    `step` counts the updates done. The machine never waits for a particular node, only for the
+    first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
+    first vector for a step that is still open.
+    """
+
+    def __init__(self, me: NodeId, cluster: Cluster, plan: Plan, params: Vector) -> None:
+        self.me = me
+        self.cluster = cluster
+        self.plan = plan
+        self.params = params
+        self.step = 0
+        self.phase = "starting"
+        self.peers = tuple(server for server in cluster.server_ids if server != me)
+        self.gradients: Quorum[int] = Quorum(cluster.q_workers, plan.window, closed=-1)
+        self.models: Quorum[tuple[int, int]] = Quorum(
+            cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
+        )
+        self.catch_ups = 0
+        self._round = 0
+        self._rejoining = False
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        match event:
+            case Started():
+                return self._scatter(now)
+            case Received(sender, Gradient(step, vector)) if sender.role == "worker":
+                self.gradients.add(sender, step, vector)
+                return self._proceed(now)
+            case Received(sender, Model(step, params, round_)) if sender in self.peers:
+                if self._is_gather(step, round_):
+                    self.models.add(sender, (step, round_), params)
+                return self._proceed(now)
+            case Updated(step, params) if self.phase == "updating" and step == self.step:
+                return self._updated(params, now)
+            case Contracted(step, params) if self.phase == "contracting" and step == self.step:
+                return self._contracted(params, now)
+            case TimerFired("patience", step) if self.phase != "done" and step == self.step:
+                return self._impatient(now)
+            case _:
+                return []
+
+    def kept(self, sender: NodeId) -> int:
+        """How many vectors of `sender` are held, at most the plan's window."""
+        return self.gradients.kept(sender) + self.models.kept(sender)
+
+    @property
+    def refused(self) -> Counter[tuple[NodeId, str]]:
+        return self.gradients.refused + self.models.refused
+
+    def _proceed(self, now: float) -> list[Effect]:
+        """Take a quorum that is complete, or catch up when a whole quorum of peers is ahead."""
+        slot = (self.step, self._round)
+        if self.phase == "gradients" and self.gradients.full(self.step):
+            self._enter("updating")
+            return [Update(self.step, self.params, self.gradients.take(self.step))]
+        if self.phase == "models" and self.models.full(slot):
+            self._enter("contracting")
+            return [Contract(self.step, self.models.take(slot))]
+        return self._catch_up(self.cluster.q_servers)
+
+    def _updated(self, params: Vector, now: float) -> list[Effect]:
+        self.step += 1
+        self.params = params
+        self._round = 0
+        if self.plan.gathers_at(self.step) and self.peers:
+            return self._gather(now)
+        return self._scatter(now)
+
+    def _contracted(self, params: Vector, now: float) -> list[Effect]:
+        self.params = params
+        if self._rejoining:
+            self._rejoining = False
+            return self._gather(now)
+        self._round += 1
+        if self._round < self.plan.gather_rounds:
+            return self._gather(now)
+        return self._scatter(now)
+
+    def _gather(self, now: float) -> list[Effect]:
+        """Show this model to the other servers and wait for theirs."""
+        self._enter("models")
+        self.models.include(self.me, (self.step, self._round), self.params)
+        shown = Send(self.peers, Model(self.step, self.params, self._round))
+        return [shown, self._patience(now), *self._proceed(now)]
+
+    def _scatter(self, now: float) -> list[Effect]:
+        """Show this model to the workers and wait for their gradients."""
+        self.models.close((self.step, self.plan.gather_rounds))
+        self._round = 0
+        saved: list[Effect] = [Save(self.step, self.params)] if self._saves() else []
+        if self.step == self.plan.steps:
+            self._enter("done")
+            return [*saved, Done(self.params)]
+        self._enter("gradients")
+        shown = Send(self.cluster.worker_ids, Model(self.step, self.params))
+        return [shown, *saved, self._patience(now), *self._proceed(now)]
+
+    def _catch_up(self, least: int) -> list[Effect]:
+        """Join the newest later gather that at least `least` peers have shown their models for.
+
+        The workers have moved on, so a server whose messages were lost can never complete its own
+        step. The median of 2 f + 1 others stays within the honest range, so it becomes this
+        server's own contribution to that gather: f + 1 of the others may even be waiting for it.
+        """
+        here = (self.step, self.plan.gather_rounds)
+        slot = self.models.newest(least, after=here)
+        if not self.plan.catch_up or self.phase not in ("gradients", "models") or not slot:
+            return []
+        self.step, self._round = slot
+        self._rejoining = True
+        self.catch_ups += 1
+        self.gradients.close(self.step - 1)
+        self._enter("contracting")
+        return [Contract(self.step, self.models.held(slot))]
+
+    def _impatient(self, now: float) -> list[Effect]:
+        return self._catch_up(self.cluster.rejoin_quorum) or [self._patience(now)]
+
+    def _patience(self, now: float) -> SetTimer:
+        return SetTimer("patience", self.step, now + self.plan.patience_s)
+
+    def _saves(self) -> bool:
+        return self.plan.saves_at(self.step) or self.step == self.plan.steps
+
+    def _is_gather(self, step: int, round_: int) -> bool:
+        return self.plan.gathers_at(step) and 0 <= round_ < self.plan.gather_rounds
+
+    def _enter(self, phase: str) -> None:
+        assert phase in PHASES[self.phase], f"{self.me}: {self.phase} → {phase}"
+        self.phase = phase

@@ -1,0 +1,106 @@
+"""A worker: the median of q_ps models, a gradient there (arXiv 1905.03853, section 4, algorithm 1).
+
+models ──q_ps──▶ contracting ──▶ gradient ──▶ models
+"""
+
+from collections import Counter
+from typing import Final
+
+from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.protocol.effects import ComputeGradient, Contract, Done, Effect, Send, SetTimer
+from byzsgd.protocol.events import (
+    Contracted,
+    Event,
+    GradientComputed,
+    Received,
+    Started,
+    TimerFired,
+)
+from byzsgd.protocol.messages import Gradient, Model, Vector
+from byzsgd.protocol.quorum import Quorum
+
+PHASES: Final = {
+    "starting": {"models"},
+    "models": {"contracting"},
+    "contracting": {"gradient"},
+    "gradient": {"models", "done"},
+    "done": set(),
+}
+
+
+class Worker:
+    """One worker. It holds nothing but the last vector it submitted, which momentum builds on."""
+
+    def __init__(self, me: NodeId, cluster: Cluster, plan: Plan) -> None:
+        self.me = me
+        self.cluster = cluster
+        self.plan = plan
+        self.step = 0
+        self.phase = "starting"
+        self.models: Quorum[int] = Quorum(cluster.q_servers, plan.window, closed=-1)
+        self.catch_ups = 0
+        self._last: Vector | None = None
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        match event:
+            case Started():
+                return self._await_models(now)
+            case Received(sender, Model(step, params, 0)) if sender.role == "server":
+                self.models.add(sender, step, params)
+                return self._proceed()
+            case Contracted(step, params) if self.phase == "contracting" and step == self.step:
+                self._enter("gradient")
+                return [ComputeGradient(step, params, self._last)]
+            case GradientComputed(step, vector) if self.phase == "gradient" and step == self.step:
+                return self._computed(vector, now)
+            case TimerFired("patience", step) if self.phase == "models" and step == self.step:
+                return self._impatient(now)
+            case _:
+                return []
+
+    def kept(self, sender: NodeId) -> int:
+        """How many vectors of `sender` are held, at most the plan's window."""
+        return self.models.kept(sender)
+
+    @property
+    def refused(self) -> Counter[tuple[NodeId, str]]:
+        return self.models.refused
+
+    def _proceed(self) -> list[Effect]:
+        if self.phase != "models" or not self.models.full(self.step):
+            return []
+        self._enter("contracting")
+        return [Contract(self.step, self.models.take(self.step))]
+
+    def _computed(self, vector: Vector, now: float) -> list[Effect]:
+        self._last = vector
+        shown = Send(self.cluster.server_ids, Gradient(self.step, vector))
+        self.step += 1
+        if self.step < self.plan.steps:
+            return [shown, *self._await_models(now)]
+        self._enter("done")
+        return [shown, Done(None)]
+
+    def _await_models(self, now: float) -> list[Effect]:
+        self._enter("models")
+        return [self._patience(now), *self._proceed()]
+
+    def _impatient(self, now: float) -> list[Effect]:
+        """Models of this step were lost: go on at the newest step that a quorum has shown.
+
+        A worker may skip steps safely, it holds no state that others rely on; but it skips none
+        while it need not, since a slower server may still be waiting for just that gradient.
+        """
+        later = self.models.newest(self.models.size, after=self.step)
+        if not self.plan.catch_up or later is None:
+            return [self._patience(now)]
+        self.step = later
+        self.catch_ups += 1
+        return self._proceed()
+
+    def _patience(self, now: float) -> SetTimer:
+        return SetTimer("patience", self.step, now + self.plan.patience_s)
+
+    def _enter(self, phase: str) -> None:
+        assert phase in PHASES[self.phase], f"{self.me}: {self.phase} → {phase}"
+        self.phase = phase
