@@ -5,6 +5,7 @@ numbers from here, so that no bound is written down twice.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -26,10 +27,10 @@ class NodeId:
 
     @classmethod
     def parse(cls, text: str) -> "NodeId":
-        role, dash, index = text.partition("-")
-        if role not in ("server", "worker") or not dash or not index.isdecimal():
+        name = re.fullmatch("(server|worker)-(0|[1-9][0-9]*)", text)
+        if not name:
             raise ConfigError(f"{text!r} is no node: write server-0 or worker-3")
-        return cls("server" if role == "server" else "worker", int(index))
+        return cls("server" if name[1] == "server" else "worker", int(name[2]))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Cluster:
         for side in (_SERVERS, _WORKERS):
             n, f, q = (getattr(self, name) for name in (side.n, side.f, side.q))
             side.check_counts(n, f)
-            if q == 0:
+            if type(q) is int and q == 0:
                 object.__setattr__(self, side.q, n - f)
             else:
                 side.check_quorum(n, f, q)

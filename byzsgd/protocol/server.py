@@ -40,6 +40,7 @@ class Server:
         self.step = 0
         self.phase = "starting"
         self.peers = tuple(server for server in cluster.server_ids if server != me)
+        self.workers = cluster.worker_ids
         self.gradients: Quorum[int] = Quorum(cluster.q_workers, plan.window, closed=-1)
         self.models: Quorum[tuple[int, int]] = Quorum(
             cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
@@ -50,9 +51,9 @@ class Server:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         match event:
-            case Started():
+            case Started() if self.phase == "starting":
                 return self._scatter(now)
-            case Received(sender, Gradient(step, vector)) if sender.role == "worker":
+            case Received(sender, Gradient(step, vector)) if sender in self.workers:
                 self.gradients.add(sender, step, vector)
                 return self._proceed(now)
             case Received(sender, Model(step, params, round_)) if sender in self.peers:
@@ -131,8 +132,7 @@ class Server:
         step. The median of 2 f + 1 others stays within the honest range, so it becomes this
         server's own contribution to that gather: f + 1 of the others may even be waiting for it.
         """
-        here = (self.step, self.plan.gather_rounds)
-        slot = self.models.newest(least, after=here)
+        slot = self.models.newest(least, after=(self.step, self._round))
         if not self.plan.catch_up or self.phase not in ("gradients", "models") or not slot:
             return []
         self.step, self._round = slot

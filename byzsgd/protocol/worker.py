@@ -37,15 +37,16 @@ class Worker:
         self.plan = plan
         self.step = 0
         self.phase = "starting"
+        self.servers = cluster.server_ids
         self.models: Quorum[int] = Quorum(cluster.q_servers, plan.window, closed=-1)
         self.catch_ups = 0
         self._last: Vector | None = None
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         match event:
-            case Started():
+            case Started() if self.phase == "starting":
                 return self._await_models(now)
-            case Received(sender, Model(step, params, 0)) if sender.role == "server":
+            case Received(sender, Model(step, params, 0)) if sender in self.servers:
                 self.models.add(sender, step, params)
                 return self._proceed()
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:

@@ -1,0 +1,207 @@
+"""Runs what machines ask to have computed. The only place where protocol meets tensors.
+
+A function of its input alone: batches, noise and rates follow from seed, node and step. So a
+simulator and a real node share it, and a restarted node computes the same again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from byzsgd.aggregators import AggregationError, Rule
+from byzsgd.attacks import Setting, resolve
+from byzsgd.cluster import Cluster, NodeId, Role
+from byzsgd.protocol import (
+    ComputeGradient,
+    Contract,
+    Contracted,
+    Event,
+    Forge,
+    Forged,
+    Gradient,
+    GradientComputed,
+    Model,
+    Send,
+    Update,
+    Updated,
+)
+from byzsgd.protocol.effects import Computation, Inputs
+from byzsgd.training.batches import batch_indices
+from byzsgd.training.flat import FlatModel
+from byzsgd.training.gradient import GradientSettings, submission
+from byzsgd.training.schedule import Schedule
+from byzsgd.training.task import Task
+from byzsgd.wire import Frames, stack
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The event that answers a computation, and what was measured: seconds by part, the loss."""
+
+    event: Event
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What training does with the tensors, equal at every node."""
+
+    cluster: Cluster
+    seed: int
+    batch: int
+    gradient: GradientSettings
+    rate: Schedule
+    gradients: Rule
+    models: Rule
+    liars: Mapping[Role, int] = field(default_factory=dict)
+    """How many of each side really lie; the liars know it."""
+
+
+class Compute:
+    """The computations of one node. `shard` are the examples of a worker.
+
+    Whatever it returns is freshly allocated and never written to again: it is sent without a copy.
+    One thread at a time.
+    """
+
+    def __init__(
+        self,
+        me: NodeId,
+        task: Task,
+        flat: FlatModel,
+        settings: Settings,
+        shard: Tensor | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.me = me
+        self.task = task
+        self.flat = flat
+        self.settings = settings
+        self.shard = shard
+        self._clock = clock
+        self._rows: dict[int, Tensor] = {}
+
+    def run(self, effect: Computation) -> Outcome:
+        match effect:
+            case ComputeGradient():
+                return self._gradient(effect)
+            case Update():
+                return self._update(effect)
+            case Contract():
+                return self._contract(effect)
+            case Forge():
+                return self._forge(effect)
+
+    def _gradient(self, effect: ComputeGradient) -> Outcome:
+        start = self._clock()
+        assert self.shard is not None, f"{self.me} has no data"
+        seed, index = self.settings.seed, self.me.index
+        drawn = batch_indices(seed, index, effect.step, len(self.shard), self.settings.batch)
+        inputs, targets = self.task.training.batch(self.shard[drawn])
+        fresh, loss = self.flat.gradient(
+            effect.params, inputs, targets, self.task.loss, seed=_mix(seed, index, effect.step)
+        )
+        vector = submission(fresh, effect.params, effect.last, self.settings.gradient)
+        measures = {"compute_s": self._clock() - start, "loss": loss}
+        return Outcome(GradientComputed(effect.step, vector), measures)
+
+    def _update(self, effect: Update) -> Outcome:
+        start = self._clock()
+        senders, rows = self._gather(effect.gradients)
+        stacked = self._clock()
+        measures = {"stack_s": stacked - start}
+        chosen: tuple[NodeId, ...] = ()
+        try:
+            aggregate, indices = self.settings.gradients.with_choice(
+                rows, self.settings.cluster.f_workers
+            )
+            chosen = tuple(senders[index] for index in indices or ())
+        except AggregationError:
+            # More liars than declared: no step can be trusted, and a node must not end of it.
+            aggregate = torch.zeros(self.flat.dimension)
+            measures["refused_updates"] = 1
+        aggregated = self._clock()
+        params = effect.params.sub(aggregate, alpha=self.settings.rate.at(effect.step))
+        measures |= {"aggregate_s": aggregated - stacked, "apply_s": self._clock() - aggregated}
+        return Outcome(Updated(effect.step, params, chosen), measures)
+
+    def _contract(self, effect: Contract) -> Outcome:
+        start = self._clock()
+        _, rows = self._gather(effect.models)
+        stacked = self._clock()
+        f = min(self.settings.cluster.f_servers, (len(rows) - 1) // 2)
+        params = self.settings.models(rows, f)
+        measures = {"stack_s": stacked - start, "contract_s": self._clock() - stacked}
+        return Outcome(Contracted(effect.step, params), measures)
+
+    def _forge(self, effect: Forge) -> Outcome:
+        start = self._clock()
+        known = self._known(effect)
+        sends = tuple(lie for send in effect.sends for lie in self._lies(effect, send, known))
+        return Outcome(Forged(sends), {"forge_s": self._clock() - start})
+
+    def _known(self, effect: Forge) -> Tensor:
+        """What the liar knows of honest vectors, (k, d), its own first.
+
+        A server knows no other honest model of its step, but it knows every gradient that leads to
+        one: its own model, moved as each single gradient would have moved it.
+        """
+        vectors = self._stack(effect.known)
+        if not effect.gradients:
+            return vectors
+        gradients = self._stack(effect.gradients)
+        rate = self.settings.rate.at(max(0, effect.sends[0].message.step - 1))
+        moved = vectors[0] - rate * (gradients - gradients.mean(dim=0))
+        return torch.cat([vectors[:1], moved]) if resolve(effect.attack).colludes else vectors
+
+    def _lies(self, effect: Forge, send: Send, known: Tensor) -> list[Send]:
+        attack = resolve(effect.attack)
+        message = send.message
+        groups = [(to,) for to in send.to] if attack.each_receiver else [send.to]
+        lies = []
+        for group in groups:
+            seed = _mix(self.settings.seed, self._position(self.me), message.step)
+            seed = _mix(seed, self._position(group[0]), 0)
+            lie = attack.lie(known, self._setting(seed), effect.options)
+            lies.append(Send(group, _with_vector(message, lie)))
+        return lies
+
+    def _setting(self, seed: int) -> Setting:
+        cluster, role = self.settings.cluster, self.me.role
+        nodes = cluster.servers if role == "server" else cluster.workers
+        return Setting(nodes, self.settings.liars.get(role, 1), seed)
+
+    def _position(self, node: NodeId) -> int:
+        return self.settings.cluster.nodes.index(node)
+
+    def _gather(self, inputs: Inputs) -> tuple[list[NodeId], Tensor]:
+        """The senders and their vectors, (n, d) float32, in memory that the next call reuses."""
+        senders = [sender for sender, _ in inputs]
+        size = len(senders)
+        if size not in self._rows:
+            self._rows[size] = torch.empty(size, self.flat.dimension)
+        return senders, stack([vector for _, vector in inputs], self._rows[size])
+
+    def _stack(self, vectors: Sequence[Tensor | Frames]) -> Tensor:
+        return stack(vectors, torch.empty(len(vectors), self.flat.dimension))
+
+
+def _with_vector(message: Any, vector: Tensor) -> Any:
+    if isinstance(message, Model):
+        return Model(message.step, vector, message.round)
+    return Gradient(message.step, vector)
+
+
+SEED_BITS: Final = 63
+
+
+def _mix(seed: int, first: int, second: int) -> int:
+    """One seed out of three numbers, the same in every process."""
+    mixed = seed
+    for number in (first, second):
+        mixed = (mixed * 6364136223846793005 + number * 1442695040888963407 + 1) % (1 << SEED_BITS)
+    return mixed

@@ -1,0 +1,112 @@
+"""From an experiment and a node's name to its machine and its compute."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from byzsgd.aggregators import AGGREGATORS
+from byzsgd.attacks import Byzantine, resolve
+from byzsgd.cluster import NodeId, Role
+from byzsgd.compute import Compute, Settings
+from byzsgd.experiment.config import Experiment
+from byzsgd.protocol import Gradient, Machine, Model, Server, Whisper, Worker
+from byzsgd.training.flat import FlatModel, flat_model
+from byzsgd.training.partition import partition
+from byzsgd.training.task import Task, load_task
+from byzsgd.wire import KINDS, Layout
+
+
+class Parts(NamedTuple):
+    """What one node is made of."""
+
+    machine: Machine
+    compute: Compute
+    layout: Layout
+
+
+def build(experiment: Experiment, me: NodeId) -> Parts:
+    """The node `me`, lying if the experiment says so.
+
+    Raises `ConfigError` for a task or a model that cannot be had.
+    """
+    task = load_task(experiment.training.task, model=experiment.training.model)
+    flat = flat_model(task.model, experiment.seed)
+    compute = Compute(me, task, flat, settings_of(experiment), _shard(experiment, me, task))
+    honest = _honest_machine(experiment, me, flat)
+    machine = _lying(experiment, me, honest) if me in experiment.liars else honest
+    return Parts(machine, compute, layout_of(experiment, flat.dimension))
+
+
+def hears(experiment: Experiment, me: NodeId) -> dict[NodeId, frozenset[int]]:
+    """For each peer of `me` the kinds of message that it is listened to for.
+
+    Servers are linked with everybody. Workers have nothing to say to one another, except liars of
+    one side who collude.
+    """
+    fellows = fellows_of(experiment, me)
+    peers = [node for node in experiment.cluster.nodes if node != me]
+    linked = [node for node in peers if "server" in (node.role, me.role) or node in fellows]
+    return {node: _kinds(node, node in fellows) for node in linked}
+
+
+def fellows_of(experiment: Experiment, me: NodeId) -> tuple[NodeId, ...]:
+    """The liars that `me` colludes with: workers of the same colluding attack."""
+    mine = experiment.liars.get(me)
+    if mine is None or me.role != "worker" or not resolve(mine.attack).colludes:
+        return ()
+    return tuple(
+        node
+        for node, lie in experiment.liars.items()
+        if node != me and node.role == me.role and resolve(lie.attack) == resolve(mine.attack)
+    )
+
+
+def settings_of(experiment: Experiment) -> Settings:
+    return Settings(
+        cluster=experiment.cluster,
+        seed=experiment.seed,
+        batch=experiment.training.batch,
+        gradient=experiment.training.gradient,
+        rate=experiment.schedule,
+        gradients=AGGREGATORS[experiment.aggregation.gradients],
+        models=AGGREGATORS[experiment.aggregation.models],
+        liars=_liars_by_role(experiment),
+    )
+
+
+def layout_of(experiment: Experiment, dimension: int) -> Layout:
+    return Layout(dimension, experiment.network.dtype, experiment.network.chunk_kib * 1024)
+
+
+def _kinds(peer: NodeId, fellow: bool) -> frozenset[int]:
+    says = KINDS[Model] if peer.role == "server" else KINDS[Gradient]
+    return frozenset({KINDS[Whisper]} if fellow else {says})
+
+
+def _honest_machine(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+    if me.role == "worker":
+        return Worker(me, experiment.cluster, experiment.plan)
+    return Server(me, experiment.cluster, experiment.plan, flat.vector())
+
+
+def _lying(experiment: Experiment, me: NodeId, honest: Machine) -> Machine:
+    lie = experiment.liars[me]
+    return Byzantine(honest, resolve(lie.attack), lie.options, fellows_of(experiment, me))
+
+
+def _shard(experiment: Experiment, me: NodeId, task: Task) -> Tensor | None:
+    if me.role != "worker":
+        return None
+    how = experiment.training.partition
+    alpha = getattr(how, "alpha", 1.0)
+    workers = experiment.cluster.workers
+    targets = task.training.targets
+    return partition(targets, workers, me.index, experiment.seed, how.kind, alpha)
+
+
+def _liars_by_role(experiment: Experiment) -> Mapping[Role, int]:
+    counts: dict[Role, int] = {"server": 0, "worker": 0}
+    for node in experiment.liars:
+        counts[node.role] += 1
+    return counts

@@ -1,0 +1,33 @@
+"""A process of its own that says how good the replicas' models are, outside every timed path."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from byzsgd.aggregators import aggregate, pairwise_squared
+from byzsgd.experiment.channel import Channel
+from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.files import load_model
+from byzsgd.training.evaluate import evaluate
+from byzsgd.training.flat import flat_model
+from byzsgd.training.task import load_task
+
+
+def evaluator(experiment: Experiment, channel: Channel) -> None:
+    """Answer the launcher's questions until there are no more."""
+    torch.set_num_threads(1)
+    task = load_task(experiment.training.task, model=experiment.training.model)
+    flat = flat_model(task.model, experiment.seed)
+    channel.say("listening", endpoints={}, dimension=flat.dimension)
+    while (word := channel.hear()) and word["kind"] != "stop":
+        if word["kind"] == "evaluate":
+            models = _models(word["files"])
+            accuracy, loss = evaluate(task, flat, aggregate("median", models))
+            diameter = float(pairwise_squared(models).max().sqrt())
+            measured = {"accuracy": accuracy, "loss": loss, "diameter": diameter}
+            channel.say("evaluated", step=word["step"], models=len(models), **measured)
+
+
+def _models(files: Sequence[str]) -> torch.Tensor:
+    return torch.stack([load_model(Path(file)) for file in files])

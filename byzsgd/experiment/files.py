@@ -1,0 +1,153 @@
+"""The files of a run's directory: what each is called, and how it is written and read.
+
+    experiment.json  environment.json  result.json     one object each
+    evaluations.jsonl  events.jsonl  nodes/NODE.jsonl  one object a line, appended
+    models/NODE/00000300.safetensors                   a server's parameters, under the key `params`
+    logs/NODE.log                                      what the node's process said
+
+Whole files appear in one piece or not at all; of appended ones the last line may be cut off.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from byzsgd.cluster import NodeId
+from byzsgd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PENDING: Final = ".pending"
+
+
+def measures_path(run: Path, node: NodeId | str) -> Path:
+    return run / "nodes" / f"{node}.jsonl"
+
+
+def log_path(run: Path, node: NodeId | str) -> Path:
+    return run / "logs" / f"{node}.log"
+
+
+def model_path(run: Path, node: NodeId | str, step: int) -> Path:
+    return run / "models" / str(node) / f"{step:08d}.safetensors"
+
+
+def saved_steps(run: Path, node: NodeId | str) -> list[int]:
+    """The steps, ascending, of which there is a model of this server."""
+    names = [path.stem for path in (run / "models" / str(node)).glob("*.safetensors")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def save_model(path: Path, step: int, params: "Tensor") -> None:
+    """Write (d,) float32 `params` so that a reader, or a crash, never meets half of them."""
+    from safetensors.torch import save
+
+    tensors = {"params": params.detach().cpu().contiguous()}
+    write_atomically(path, save(tensors, metadata={"step": str(step)}))
+
+
+def load_model(path: Path) -> "Tensor":
+    """The (d,) parameters in a file of `save_model`. Raises `ConfigError` for a damaged one."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        params = load_file(path)["params"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ConfigError(f"{path}: no sound model ({type(error).__name__}: {error})") from None
+    if params.dtype != torch.float32 or params.ndim != 1:
+        shape = tuple(params.shape)
+        raise ConfigError(f"{path}: {params.dtype} of shape {shape} is no float32 vector")
+    return params
+
+
+class Lines:
+    """Appends one JSON object a line; each is in the file when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
+
+    def write(self, **values: Any) -> None:
+        self._file.write(to_json(values) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a `Lines` file; none where there is no file."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    # what follows the last line break was cut off while it was written
+    return [_object(f"{path}:{number}", line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    write_atomically(path, (to_json(values, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return _object(str(path), text)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader knows: a number that is not finite becomes null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+def _object(place: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{place}: is no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{place}: is no JSON object")
+    return value

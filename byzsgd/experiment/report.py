@@ -1,0 +1,94 @@
+"""Runs side by side, from their records and nothing else."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from byzsgd.errors import ConfigError
+from byzsgd.experiment.results import Run
+from byzsgd.experiment.text import table
+
+_HEAD = ("run", "status", "accuracy", "steps", "steps/s", "seconds", "diameter", "digest")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The runs that could be read, and why the others could not."""
+
+    runs: tuple[Run, ...]
+    broken: tuple[tuple[Path, str], ...]
+
+    def text(self) -> str:
+        lines = table([_HEAD, *map(_row, self.runs)]) if self.runs else ["no run was found"]
+        lines += [f"  {run.path}: {warning}" for run in self.runs for warning in run.warnings]
+        lines += [f"broken: {reason}" for _, reason in self.broken]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        broken = [{"path": str(path), "reason": reason} for path, reason in self.broken]
+        return {"runs": [summary(run) for run in self.runs], "broken": broken}
+
+
+def report(paths: Iterable[Path]) -> Report:
+    """Of runs, and of all runs in folders such as `runs` or `runs/NAME`; each path once."""
+    runs: list[Run] = []
+    broken: list[tuple[Path, str]] = []
+    for run in dict.fromkeys(found for path in paths for found in _runs_under(path)):
+        try:
+            runs.append(Run.open(run))
+        except ConfigError as error:
+            broken.append((run, str(error)))
+    return Report(tuple(runs), tuple(broken))
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """A run in one flat object; what is not known is left out."""
+    figures = {
+        "accuracy": run.accuracy,
+        "diameter": run.diameter,
+        "seconds": run.seconds,
+        "steps_per_second": run.steps_per_second,
+    }
+    return {
+        "name": run.name,
+        "path": str(run.path),
+        "status": run.status,
+        "steps": run.steps,
+        **{name: value for name, value in figures.items() if not math.isnan(value)},
+        "digest": run.digest,
+        "warnings": list(run.warnings),
+    }
+
+
+def _runs_under(path: Path) -> Iterator[Path]:
+    """The path itself if it looks like a run, else what lies one or two folders deeper."""
+    if not path.is_dir() or _looks_like_a_run(path):
+        yield path
+        return
+    inside = [found for depth in ("*", "*/*") for found in sorted(path.glob(depth))]
+    found = [folder for folder in inside if folder.is_dir() and _looks_like_a_run(folder)]
+    yield from found or [path]
+
+
+def _looks_like_a_run(path: Path) -> bool:
+    names = ("experiment.json", "result.json", "evaluations.jsonl")
+    return any((path / name).exists() for name in names)
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    return (
+        f"{run.name}/{run.path.name}",
+        run.status,
+        _figure(100 * run.accuracy, ".1f", " %"),
+        str(run.steps),
+        _figure(run.steps_per_second, ".3g"),
+        _figure(run.seconds, ".1f"),
+        _figure(run.diameter, ".3g"),
+        run.digest[:8],
+    )
+
+
+def _figure(value: float, form: str, unit: str = "") -> str:
+    return "–" if math.isnan(value) else f"{value:{form}}{unit}"

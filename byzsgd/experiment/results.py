@@ -1,0 +1,165 @@
+"""Reading what a run has left behind. Reports read this, and nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from byzsgd.cluster import NodeId
+from byzsgd.errors import ConfigError
+from byzsgd.experiment.config import Experiment, load
+from byzsgd.experiment.files import (
+    PENDING,
+    load_model,
+    measures_path,
+    model_path,
+    read_json,
+    read_lines,
+    saved_steps,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of a run, finished or not.
+
+    Of a run that has not ended, or was cut off, `status` is "pending" and the figures are those of
+    its last evaluation. A figure that is not known, or was not finite, is NaN.
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> "Run":
+        """Raises `ConfigError` when there is no run, or a broken one."""
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise ConfigError(f"{run.path}: there is no such run{_pending_hint(run.path)}")
+        if not (run.path / "experiment.json").is_file():
+            raise ConfigError(f"{run.path}: is no run, it has no experiment.json")
+        if not run.pending and not (run.path / "result.json").is_file():
+            raise ConfigError(f"{run.path}: is broken, it ended without a result.json")
+        _ = run.name, run.result, run.evaluations  # whatever is damaged is found here
+        return run
+
+    @property
+    def pending(self) -> bool:
+        return self.path.name.endswith(PENDING)
+
+    @property
+    def status(self) -> str:
+        return str(self.result.get("status", "pending"))
+
+    @property
+    def accuracy(self) -> float:
+        """On the test examples, of the median of the honest servers' models."""
+        return _number(self._last, "accuracy")
+
+    @property
+    def steps(self) -> int:
+        steps = self._last.get("steps", self._last.get("step", 0))
+        return steps if isinstance(steps, int) else 0
+
+    @property
+    def diameter(self) -> float:
+        """The largest distance between two honest servers' models, last measured."""
+        return _number(self._last, "diameter")
+
+    @property
+    def seconds(self) -> float:
+        return _number(self._last, "seconds")
+
+    @property
+    def steps_per_second(self) -> float:
+        return _number(self._last, "steps_per_second")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(str(warning) for warning in self.result.get("warnings", ()))
+
+    @property
+    def name(self) -> str:
+        return str(self._tables.get("name", "?"))
+
+    @cached_property
+    def digest(self) -> str:
+        """The experiment's, as it was recorded; of a pending run it is in the directory's name."""
+        recorded = self.path.name.removesuffix(PENDING).rpartition("-")[2]
+        return str(self.result.get("digest", recorded))
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """`result.json`, empty while the run is pending."""
+        path = self.path / "result.json"
+        return read_json(path) if path.exists() else {}
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        return load(self.path / "experiment.json")
+
+    @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        return read_lines(self.path / "evaluations.jsonl")
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        return read_lines(self.path / "events.jsonl")
+
+    def measures(self, node: NodeId | str) -> list[dict[str, Any]]:
+        """What a node measured, step by step."""
+        return read_lines(measures_path(self.path, node))
+
+    def model(self) -> "nn.Module":
+        """A module with the coordinate-wise median of the honest servers' last models.
+
+        One server's model is not trusted: it takes 2 f_servers + 1, of the last step that so many
+        have saved. Raises `ConfigError` when there are fewer.
+        """
+        from byzsgd.aggregators import aggregate
+        from byzsgd.training import load_task
+        from byzsgd.training.flat import flat_model
+
+        training, f = self.experiment.training, self.experiment.cluster.f_servers
+        params = aggregate("median", self._last_models(2 * f + 1), f)
+        return flat_model(load_task(training.task, model=training.model).model).module_at(params)
+
+    def _last_models(self, least: int) -> "Tensor":
+        import torch
+
+        steps = {
+            server: saved_steps(self.path, server) for server in self.experiment.honest_servers
+        }
+        for step in sorted({step for saved in steps.values() for step in saved}, reverse=True):
+            holders = [server for server, saved in steps.items() if step in saved]
+            if len(holders) >= least:
+                paths = [model_path(self.path, server, step) for server in holders]
+                return torch.stack([load_model(path) for path in paths])
+        raise ConfigError(
+            f"{self.path}: no step of which {least} honest servers have saved a model "
+            f"(2 f_servers + 1 are needed)"
+        )
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        """`experiment.json` as it stands, read without torch."""
+        return read_json(self.path / "experiment.json")
+
+    @property
+    def _last(self) -> Mapping[str, Any]:
+        return self.result or (self.evaluations[-1] if self.evaluations else {})
+
+
+def _number(values: Mapping[str, Any], key: str) -> float:
+    value = values.get(key)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _pending_hint(path: Path) -> str:
+    pending = path.with_name(path.name + PENDING)
+    return f"; it has not ended: {pending}" if pending.is_dir() else ""

@@ -1,0 +1,81 @@
+"""Reports as plain text: the plan of an experiment, and runs side by side."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from byzsgd.experiment.plan import (
+    PROCESS_PRIVATE_BYTES,
+    PROCESS_RSS_BYTES,
+    MemoryPlan,
+    PlanReport,
+    SidePlan,
+)
+
+
+def plan_text(report: PlanReport) -> str:
+    """For people; `PlanReport.to_dict` is for programs."""
+    ratio = report.vectors / report.vectors_plain
+    lines = [
+        f"{report.name}: {report.steps:,} steps of {report.dimension:,} parameters "
+        f"({report.digest[:12]})",
+        "",
+        *table([_SIDE_HEAD, *map(_side_row, report.sides)]),
+        *(
+            f"  lies: {node} ({attack})"
+            for side in report.sides
+            for node, attack in side.liars.items()
+        ),
+        "",
+        f"gather   every {report.gather_every} steps (T); the theory asks for T ≤ 1/(3 l η₁), "
+        f"which holds for l ≤ {report.lipschitz_max:.3g}",
+        f"network  {report.vectors:,.1f} vectors a step over {report.links} links, "
+        f"{size(report.step_bytes)}; plain SGD has {report.vectors_plain} vectors, {ratio:.1f} × less",
+        "",
+        "The most a node can be made to hold, beside "
+        f"{size(PROCESS_RSS_BYTES)} for Python and torch ({size(PROCESS_PRIVATE_BYTES)} unshared):",
+        *table([_MEMORY_HEAD, *map(_memory_row, report.memory)]),
+        *(f"\nwarning: {warning}" for warning in report.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell; the first one to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_cells(row, widths)).rstrip() for row in rows]
+
+
+def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
+    first, *rest = zip(row, widths, strict=True)
+    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+
+
+def size(nbytes: float) -> str:
+    """Bytes in decimal units, to three digits: 22.9 MB."""
+    power = max(0, min(4, int(math.log10(max(1, nbytes)) // 3)))
+    return f"{nbytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+_SIDE_HEAD = ("", "nodes", "liars", "f", "f allowed", "quorum", "quorum allowed")
+_MEMORY_HEAD = ("", "links", "received", "to send", "at work", "together")
+
+
+def _side_row(side: SidePlan) -> tuple[str, ...]:
+    return (
+        f"{side.role}s",
+        str(side.nodes),
+        str(len(side.liars)),
+        str(side.f),
+        _range(0, side.f_max),
+        str(side.quorum),
+        _range(side.quorum_min, side.quorum_max),
+    )
+
+
+def _memory_row(memory: MemoryPlan) -> tuple[str, ...]:
+    parts = (memory.held, memory.outboxes, memory.workspace, memory.vectors)
+    return (memory.role, str(memory.links), *map(size, parts))
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"

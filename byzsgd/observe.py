@@ -1,0 +1,43 @@
+"""What a node tells about itself: one hook at its border."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+Measures = Mapping[str, float | int | str]
+
+
+class Observer(Protocol):
+    """Listens to one node. Must be cheap: it is called on the event loop."""
+
+    def stepped(self, step: int, phase: str, measures: Measures) -> None:
+        """The node arrived at `step`; `measures` add up since the step before."""
+
+    def happened(self, event: str, details: Measures) -> None:
+        """Something rare: a link up or down, a catch-up, the end."""
+
+
+@dataclass
+class Stopwatch:
+    """Adds up measures of one step, and the time spent in each phase of the machine."""
+
+    now: float
+    phase: str = "starting"
+
+    def __post_init__(self) -> None:
+        self._sums: defaultdict[str, float] = defaultdict(float)
+
+    def enter(self, phase: str, now: float) -> None:
+        self._sums[f"in_{self.phase}_s"] += now - self.now
+        self.now, self.phase = now, phase
+
+    def add(self, measures: Mapping[str, float]) -> None:
+        for name, value in measures.items():
+            self._sums[name] += value
+
+    def lap(self) -> dict[str, float]:
+        """The sums since the last lap."""
+        sums = dict(self._sums)
+        self._sums.clear()
+        return sums

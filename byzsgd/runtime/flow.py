@@ -1,0 +1,177 @@
+"""One link without its socket: credit, a bounded outbox, assembly of what arrives.
+
+A receiver posts credit ahead, so a vector never waits for a request and nobody sends what nobody
+asked for: at most `window` vectors of a peer are under way or unread, whatever the peer does.
+Credit grows only when the receiving node moves on, and travels with the vectors of the other
+direction.
+
+Each connection is an epoch. Whatever was under way when a connection broke is forgotten on both
+sides, and vectors of an older epoch are refused.
+"""
+
+import secrets
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from byzsgd.errors import WireError
+from byzsgd.protocol import Message
+from byzsgd.wire import Assembly, Credit, Hello, Layout, Part, decode, encode
+
+Body: TypeAlias = Any
+"""A chunk as the socket takes it. One body serves all receivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A vector ready to be sent: the same object to every receiver."""
+
+    kind: int
+    step: int
+    round: int
+    bodies: Sequence[Body]
+
+
+class Flow:
+    """Both directions of one link. `hears` are the kinds of message this end listens to."""
+
+    def __init__(self, run: bytes, layout: Layout, hears: frozenset[int], window: int) -> None:
+        self.run = run
+        self.hears = hears
+        self.window = window
+        self.dropped: Counter[str] = Counter()
+        self._receive = _Receive(layout, window)
+        self._outbox: deque[Parcel] = deque()
+        self._index = 0
+        self._sent = 0
+        self._allowed: Credit | None = None
+        self._hello_due = False
+        self._greeting_due = False
+        self._greeted_ahead = False
+
+    def opened(self) -> None:
+        """A connection stands: greet, and start anew in both directions.
+
+        The peer's greeting may have come before the news of the connection itself.
+        """
+        self._receive.restart()
+        self._hello_due = True
+        self._greeting_due = not self._greeted_ahead
+        self._greeted_ahead = False
+        if self._greeting_due:
+            self._allowed = None
+
+    def put(self, parcel: Parcel) -> None:
+        """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it."""
+        self._outbox.append(parcel)
+        if len(self._outbox) > self.window:
+            position = 1 if self._index else 0
+            del self._outbox[position]
+            self.dropped["overflow"] += 1
+
+    def next(self) -> tuple[bytes, Body | None] | None:
+        """The next frames to send, or None. What this returns counts as sent."""
+        if self._hello_due:
+            self._hello_due = False
+            return encode(Hello(self.run, self._receive.tell())), None
+        if part := self._next_part():
+            return part
+        if self._receive.credit_due and self._allowed:
+            return encode(self._receive.tell()), None
+        return None
+
+    def hear(self, head: bytes, body: memoryview | None) -> Message | None:
+        """Take in what arrived; the message when its last chunk is there. Raises `WireError`."""
+        match decode(head):
+            case Hello(run, credit):
+                self._greeted(run, credit)
+            case Credit() as credit:
+                self._credit(credit)
+            case Part() as part:
+                self._credit(part.credit)
+                if part.kind not in self.hears:
+                    raise WireError("kind", f"{part.kind} is not heard from this peer")
+                if body is None:
+                    raise WireError("frames", "a part without its chunk")
+                return self._receive.feed(part, body)
+        return None
+
+    def grant(self, floor: int, kept: int) -> None:
+        """The node has moved on to step `floor` and still holds `kept` vectors of this peer."""
+        self._receive.grant(floor, kept)
+
+    def _next_part(self) -> tuple[bytes, Body] | None:
+        if self._allowed is None:
+            return None
+        while self._outbox and not self._index and self._outbox[0].step < self._allowed.floor:
+            self._outbox.popleft()
+            self.dropped["stale"] += 1
+        if not self._outbox or (not self._index and self._sent >= self._allowed.count):
+            return None
+        parcel, index = self._outbox[0], self._index
+        self._sent += index == 0
+        self._index += 1
+        if self._index == len(parcel.bodies):
+            self._outbox.popleft()
+            self._index = 0
+        epoch, credit = self._allowed.epoch, self._receive.tell()
+        head = Part(parcel.kind, epoch, parcel.step, parcel.round, index, credit)
+        return encode(head), parcel.bodies[index]
+
+    def _greeted(self, run: bytes, credit: Credit) -> None:
+        if run != self.run:
+            raise WireError("run", "the peer works on another experiment or roster")
+        self._greeted_ahead = not self._greeting_due
+        self._greeting_due = False
+        self._allowed = credit
+        self._index = 0
+        self._sent = 0
+
+    def _credit(self, credit: Credit) -> None:
+        have = self._allowed
+        if have and have.epoch == credit.epoch:
+            count, floor = max(have.count, credit.count), max(have.floor, credit.floor)
+            self._allowed = Credit(have.epoch, count, floor)
+
+
+class _Receive:
+    """The receiving direction: what was granted, told, begun and delivered in this epoch."""
+
+    def __init__(self, layout: Layout, window: int) -> None:
+        self._assembly = Assembly(layout)
+        self._window = window
+        self._epoch = secrets.randbits(40)
+        self._floor = 0
+        self._kept = 0
+        self.restart()
+
+    def restart(self) -> None:
+        self._epoch += 1
+        self._begun = self._delivered = self._told = 0
+        self._granted = self._window - self._kept
+        self._assembly.drop()
+
+    def grant(self, floor: int, kept: int) -> None:
+        self._floor, self._kept = floor, kept
+        self._granted = max(self._granted, self._delivered + self._window - kept)
+
+    def tell(self) -> Credit:
+        self._told = self._granted
+        return Credit(self._epoch, self._granted, self._floor)
+
+    @property
+    def credit_due(self) -> bool:
+        """Whether the peer is about to run dry and no vector of ours has told it more."""
+        return self._granted > self._told and self._told - self._begun <= self._window // 2
+
+    def feed(self, part: Part, body: memoryview) -> Message | None:
+        if part.epoch != self._epoch:
+            raise WireError("epoch", f"{part.epoch}, not {self._epoch}")
+        if part.index == 0:
+            if self._begun >= self._granted:
+                raise WireError("credit", f"vector {self._begun + 1} of {self._granted}")
+            self._begun += 1
+        message = self._assembly.feed(part, body)
+        self._delivered += message is not None
+        return message

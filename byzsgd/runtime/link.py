@@ -1,0 +1,145 @@
+"""One socket, one peer: moves frames between a `Flow` and ZeroMQ on the event loop.
+
+The loop watches the socket's file descriptor, which says only "look again"; what there is to do
+stands in EVENTS and must be asked after every send and receive.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from byzsgd.cluster import NodeId
+from byzsgd.errors import WireError
+from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.sockets import pending
+from byzsgd.runtime.transport import Listener
+
+TURNS: Final = 32
+"""Messages moved before the loop gets its turn: a flood from one peer starves no other."""
+WATCHED: Final = (
+    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_DISCONNECTED
+)
+REFUSALS: Final[dict[int, str]] = {
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "handshake",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "handshake",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "key",
+}
+
+
+class Link:
+    """The identity of whoever speaks here is the link itself: `peer`, whose key was proven."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        socket: "zmq.Socket[bytes]",
+        peer: NodeId,
+        flow: Flow,
+        listener: Listener,
+    ) -> None:
+        self.peer = peer
+        self.flow = flow
+        self.moved: Counter[str] = Counter()
+        self._loop = loop
+        self._socket = socket
+        self._listener = listener
+        self._scheduled = False
+        self._unsent: list[bytes | zmq.Frame] | None = None
+        self._monitor = socket.get_monitor_socket(WATCHED)
+        self._watch: list[tuple[int, Callable[[], None]]] = [
+            (self._socket.FD, self._serve),
+            (self._monitor.FD, self._observe),
+        ]
+        for descriptor, callback in self._watch:
+            loop.add_reader(descriptor, callback)
+        self.wake()
+
+    def put(self, parcel: Parcel) -> None:
+        self.flow.put(parcel)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the socket soon, once however often this is called."""
+        if not self._scheduled and not self._socket.closed:
+            self._scheduled = True
+            self._loop.call_soon(self._serve_scheduled)
+
+    def close(self) -> None:
+        for descriptor, _ in self._watch:
+            self._loop.remove_reader(descriptor)
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(0)
+
+    def _serve_scheduled(self) -> None:
+        self._scheduled = False
+        if not self._socket.closed:
+            self._observe()
+            self._serve()
+
+    def _serve(self) -> None:
+        for _ in range(TURNS):
+            events = pending(self._socket)
+            received = bool(events & zmq.POLLIN) and self._receive()
+            sent = bool(events & zmq.POLLOUT) and self._send()
+            if not received and not sent:
+                return
+        self.wake()
+
+    def _send(self) -> bool:
+        if self._unsent is None:
+            following = self.flow.next()
+            if following is None:
+                return False
+            head, body = following
+            self._unsent = [head] if body is None else [head, body]
+        try:
+            self._socket.send_multipart(self._unsent, zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        self.moved["sent"] += sum(len(frame) for frame in self._unsent)
+        self._unsent = None
+        return True
+
+    def _receive(self) -> bool:
+        try:
+            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return False
+        body = self._socket.recv(copy=False) if frame.more else None
+        surplus = bool(body and body.more)
+        while body is not None and surplus and self._socket.getsockopt(zmq.RCVMORE):
+            self._socket.recv()
+        self.moved["received"] += len(frame) + (len(body) if body is not None else 0)
+        try:
+            if surplus:
+                raise WireError("frames", "more than two in one message")
+            message = self.flow.hear(frame.bytes, None if body is None else body.buffer)
+        except WireError as error:
+            self._listener.refused(self.peer, error)
+        else:
+            if message is not None:
+                self._listener.received(self.peer, message)
+        return True
+
+    def _observe(self) -> None:
+        """Follow what becomes of the connection."""
+        while pending(self._monitor) & zmq.POLLIN:
+            event = int(parse_monitor_message(self._monitor.recv_multipart())["event"])
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._unsent = None
+                self.flow.opened()
+                self._listener.linked(self.peer, True)
+                self.wake()
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._listener.linked(self.peer, False)
+            elif reason := REFUSALS.get(event):
+                self._listener.refused(self.peer, WireError(reason, "the connection was refused"))

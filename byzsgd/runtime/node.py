@@ -1,0 +1,176 @@
+"""The driver: feeds a machine with what happens and does what it asks for.
+
+Everything here runs on the event loop and is short. Work of size d goes to the lane, frames to the
+transport; the machine decides all the rest.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from byzsgd.cluster import Cluster, NodeId
+from byzsgd.compute import Compute, Outcome
+from byzsgd.errors import ConfigError, WireError
+from byzsgd.observe import Observer, Stopwatch
+from byzsgd.protocol import (
+    Done,
+    Effect,
+    Event,
+    Machine,
+    Message,
+    Model,
+    Received,
+    Save,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+)
+from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.lane import Lane
+from byzsgd.runtime.transport import Transport
+from byzsgd.wire import KINDS, Layout, frames_of, vector_of
+
+
+class Node:
+    """One node of a run, until `stop` or a failure.
+
+    `save` writes a model, on the lane. The transport is given to `start`, since it needs the node
+    to listen to it.
+    """
+
+    _transport: Transport
+
+    def __init__(
+        self,
+        machine: Machine,
+        compute: Compute,
+        layout: Layout,
+        observer: Observer,
+        save: Callable[[int, Tensor], None],
+    ) -> None:
+        self.me = compute.me
+        self.machine = machine
+        self.observer = observer
+        self.refusals: Counter[tuple[NodeId, str]] = Counter()
+        self._compute = compute
+        self._layout = layout
+        self._save = save
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._uncaught)
+        self._lane = Lane(self._loop, self.fail)
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._watch = Stopwatch(self._loop.time())
+        self._strangers: set[NodeId] = set()
+
+    def start(self, transport: Transport) -> None:
+        self._transport = transport
+        self.dispatch(Started())
+
+    async def over(self) -> None:
+        """Wait for the end; raises what made the node fail."""
+        await self._over
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._lane.close()
+
+    def stop(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """End the node: a bug of ours, or a configuration that cannot work."""
+        if not self._over.done():
+            self._over.set_exception(error)
+
+    def dispatch(self, event: Event) -> None:
+        """One event through the machine, and its effects out."""
+        if self._over.done():
+            return
+        now, step = self._loop.time(), self.machine.step
+        effects = self.machine.handle(event, now)
+        self._watch.enter(self.machine.phase, now)
+        if self.machine.step != step:
+            self.observer.stepped(self.machine.step, self.machine.phase, self._watch.lap())
+            self._transport.grant(self.machine.step, self.machine.kept)
+        for effect in effects:
+            self._perform(effect)
+
+    def received(self, sender: NodeId, message: Message) -> None:
+        self.dispatch(Received(sender, message))
+
+    def refused(self, sender: NodeId, error: WireError) -> None:
+        """A peer's fault is counted. With more strangers than f the stranger is this node."""
+        self.refusals[sender, error.reason] += 1
+        if self.refusals[sender, error.reason] == 1:
+            self.observer.happened("refused", {"peer": str(sender), "reason": str(error)})
+        if error.reason == "run":
+            self._strangers.add(sender)
+            self._check_strangers()
+
+    def linked(self, peer: NodeId, up: bool) -> None:
+        self.observer.happened("link up" if up else "link down", {"peer": str(peer)})
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._send(effect)
+            case SetTimer(name, step, at):
+                self._set_timer(name, step, at)
+            case Save(step, params):
+                self._lane.submit(lambda: self._save(step, params), lambda _: self._saved(step))
+            case Done():
+                # After whatever is still to be saved.
+                self._lane.submit(lambda: None, lambda _: self.observer.happened("done", {}))
+            case computation:
+                self._lane.submit(lambda: self._compute.run(computation), self._computed)
+
+    def _send(self, effect: Send) -> None:
+        """Encode once for all receivers: a view of float32, any other type is work for the lane."""
+        vector = vector_of(effect.message)
+        if self._layout.dtype == "float32":
+            self._ship(effect, frames_of(vector, self._layout))
+        else:
+            self._lane.submit(
+                lambda: frames_of(vector, self._layout), lambda frames: self._ship(effect, frames)
+            )
+
+    def _ship(self, effect: Send, frames: list[memoryview]) -> None:
+        message = effect.message
+        round_ = message.round if isinstance(message, Model) else 0
+        parcel = Parcel(KINDS[type(message)], message.step, round_, frames)
+        self._transport.send(effect.to, parcel)
+
+    def _set_timer(self, name: str, step: int, at: float) -> None:
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = self._loop.call_at(at, self.dispatch, TimerFired(name, step))
+
+    def _computed(self, outcome: Outcome) -> None:
+        self._watch.add(outcome.measures)
+        self.dispatch(outcome.event)
+
+    def _saved(self, step: int) -> None:
+        self.observer.happened("saved", {"step": step})
+
+    def _check_strangers(self) -> None:
+        cluster: Cluster = self._compute.settings.cluster
+        for role, allowed in (("server", cluster.f_servers), ("worker", cluster.f_workers)):
+            strangers = sorted(node for node in self._strangers if node.role == role)
+            if len(strangers) > allowed:
+                names = ", ".join(map(str, strangers))
+                self.fail(
+                    ConfigError(
+                        f"{self.me} and {names} do not work on the same experiment and roster: "
+                        "start all nodes with equal files (compare `byzsgd plan FILE --json`)"
+                    )
+                )
+
+    def _uncaught(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.fail(context.get("exception") or AssertionError(context["message"]))

@@ -1,0 +1,280 @@
+"""One worker, event by event. Vectors are words; 5 servers (1 may lie), 7 workers (2 may lie)."""
+
+import pytest
+
+from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.protocol import (
+    ComputeGradient,
+    Contract,
+    Contracted,
+    Done,
+    Effect,
+    Event,
+    Forged,
+    Gradient,
+    GradientComputed,
+    Message,
+    Model,
+    Received,
+    Send,
+    SetTimer,
+    Started,
+    TimerFired,
+    Updated,
+    Whisper,
+    Worker,
+)
+from byzsgd.protocol.worker import PHASES
+from tests.world import servers, workers
+
+CLUSTER = Cluster(servers=5, workers=7, f_servers=1, f_workers=2)
+S = servers(5)
+ME = workers(1)[0]
+
+
+class Walker(Worker):
+    """Remembers which way it went through its phases."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(ME, CLUSTER, plan)
+        self.walked: list[tuple[str, str]] = []
+
+    def _enter(self, phase: str) -> None:
+        self.walked.append((self.phase, phase))
+        super()._enter(phase)
+
+    def hear(self, *events: Event, now: float = 0.0) -> list[Effect]:
+        return [effect for event in events for effect in self.handle(event, now)]
+
+    def hear_from(self, senders: tuple[NodeId, ...], message: Message) -> list[Effect]:
+        return self.hear(*(Received(sender, message) for sender in senders))
+
+    def work(self) -> list[Effect]:
+        """A whole step: a quorum of models, their median, the gradient there."""
+        step = self.step
+        self.hear_from(S[:4], Model(step, "θ"))
+        return self.hear(Contracted(step, "x"), GradientComputed(step, f"g{step}"))
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """All that a refused message must not change; counters are not part of it."""
+        return (self.step, self.phase, repr(self.models._held), self._last, self.catch_ups)
+
+
+def started(**plan: int | bool | float) -> Walker:
+    worker = Walker(Plan(**{"steps": 6, "gather_every": 3, **plan}))  # type: ignore[arg-type]
+    worker.hear(Started())
+    return worker
+
+
+def arrived_at(phase: str) -> Walker:
+    worker = started(steps=1 if phase == "done" else 6)
+    if phase in ("contracting", "gradient", "done"):
+        worker.hear_from(S[:4], Model(0, "θ"))
+    if phase in ("gradient", "done"):
+        worker.hear(Contracted(0, "x"))
+    if phase == "done":
+        worker.hear(GradientComputed(0, "g"))
+    assert worker.phase == phase
+    return worker
+
+
+def only(effects: list[Effect], kind: type[Effect]) -> list[Effect]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+# -- a step --------------------------------------------------------------------------------------
+
+
+def test_starts_by_waiting_for_models() -> None:
+    worker = Walker(Plan(steps=3, patience_s=2.0))
+    assert worker.hear(Started(), now=10.0) == [SetTimer("patience", 0, 12.0)]
+    assert (worker.step, worker.phase) == (0, "models")
+
+
+def test_takes_the_median_of_the_first_quorum_of_models() -> None:
+    worker = started()
+    for server in (S[4], S[1], S[3]):
+        assert worker.hear(Received(server, Model(0, f"by {server}"))) == []
+    expected = tuple((server, f"by {server}") for server in (S[0], S[1], S[3], S[4]))
+    assert worker.hear(Received(S[0], Model(0, "by server-0"))) == [Contract(0, expected)]
+    assert worker.phase == "contracting"
+
+
+def test_computes_the_gradient_at_the_median() -> None:
+    worker = arrived_at("contracting")
+    assert worker.hear(Contracted(0, "x")) == [ComputeGradient(0, "x", None)]
+    assert worker.phase == "gradient"
+
+
+def test_shows_the_gradient_to_every_server_and_goes_on() -> None:
+    worker = arrived_at("gradient")
+    assert worker.hear(GradientComputed(0, "g"), now=5.0) == [
+        Send(S, Gradient(0, "g")),
+        SetTimer("patience", 1, 7.0),
+    ]
+    assert (worker.step, worker.phase) == (1, "models")
+
+
+def test_momentum_builds_on_the_gradient_submitted_before() -> None:
+    worker = started()
+    worker.work()
+    worker.hear_from(S[:4], Model(1, "θ"))
+    assert worker.hear(Contracted(1, "y")) == [ComputeGradient(1, "y", "g0")]
+
+
+def test_early_models_are_used_as_soon_as_their_step_begins() -> None:
+    worker = started()
+    worker.hear_from(S[:4], Model(1, "early"))
+    assert only(worker.work(), Contract) == [Contract(1, tuple((s, "early") for s in S[:4]))]
+
+
+def test_models_before_the_start_are_kept() -> None:
+    worker = Walker(Plan(steps=2))
+    assert worker.hear_from(S[:4], Model(0, "θ")) == []
+    assert only(worker.hear(Started()), Contract) != []
+
+
+def test_counts_distinct_servers_not_messages() -> None:
+    worker = started()
+    for attempt in range(5):
+        worker.hear_from(S[:3], Model(0, attempt))
+    assert worker.phase == "models"
+    assert worker.hear_from((S[3],), Model(0, 0)) == [Contract(0, tuple((s, 0) for s in S[:4]))]
+    assert worker.refused == {(s, "duplicate"): 4 for s in S[:3]}
+
+
+def test_what_was_taken_is_not_changed_by_later_messages() -> None:
+    worker = started()
+    [contract] = worker.hear_from(S[:4], Model(0, "θ"))
+    assert worker.hear_from(S, Model(0, "lie")) == []
+    assert contract == Contract(0, tuple((s, "θ") for s in S[:4]))
+    assert worker.refused == {(s, "late"): 1 for s in S}
+
+
+def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
+    worker = started(window=2)
+    worker.hear_from((S[0], S[0]), Model(0, "θ"))
+    worker.hear_from(S, Model(1, "θ"))
+    worker.hear_from((S[0],), Model(2, "beyond the window"))
+    worker.hear_from((S[1],), Model(-1, "late"))
+    assert worker.refused == {
+        (S[0], "duplicate"): 1,
+        (S[4], "surplus"): 1,
+        (S[0], "early"): 1,
+        (S[1], "late"): 1,
+    }
+    assert worker.kept(S[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Received(ME, Model(1, "a model from a worker")),
+        Received(S[0], Gradient(0, "a gradient from a server")),
+        Received(workers(2)[1], Gradient(0, "a gradient from a worker")),
+        Received(S[0], Whisper(1, "psst")),
+        Received(S[0], Model(1, "of a gather's second round", 1)),
+        Received(S[0], Model(1, "of no round", -1)),
+        Received(NodeId("server", 5), Model(1, "a server of another cluster")),
+        Started(),
+        Contracted(1, "not asked for"),
+        GradientComputed(1, "not asked for"),
+        Updated(0, "not a server"),
+        Forged(()),
+        TimerFired("patience", 7),
+        TimerFired("deadline", 0),
+    ],
+    ids=lambda event: str(event)[:60],
+)
+@pytest.mark.parametrize("phase", ["models", "contracting", "gradient", "done"])
+def test_what_is_not_for_a_worker_changes_nothing(event: Event, phase: str) -> None:
+    worker = arrived_at(phase)
+    before = worker.state
+    assert worker.hear(event) == []
+    assert worker.state == before
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def test_is_done_after_its_last_gradient() -> None:
+    worker = started(steps=1)
+    assert worker.work()[-2:] == [Send(S, Gradient(0, "g0")), Done(None)]
+    assert worker.phase == "done"
+
+
+def test_done_stays_done() -> None:
+    worker = arrived_at("done")
+    for step in range(8):
+        assert worker.hear_from(S, Model(step, "θ")) == []
+        events = (Contracted(step, "x"), GradientComputed(step, "g"), TimerFired("patience", step))
+        assert worker.hear(*events) == []
+    assert (worker.step, worker.phase) == (1, "done")
+
+
+# -- patience and skipping -----------------------------------------------------------------------
+
+
+def test_patience_is_renewed_while_nothing_better_is_known() -> None:
+    worker = started(patience_s=2.0)
+    assert worker.hear(TimerFired("patience", 0), now=7.0) == [SetTimer("patience", 0, 9.0)]
+
+
+def test_skips_to_a_full_quorum_but_only_after_patience() -> None:
+    worker = started()
+    assert worker.hear_from(S, Model(3, "θ")) == []
+    assert worker.step == 0, "a slower server may wait for just this gradient"
+    models = tuple((s, "θ") for s in S[:4])
+    assert worker.hear(TimerFired("patience", 0)) == [Contract(3, models)]
+    assert (worker.step, worker.phase, worker.catch_ups) == (3, "contracting", 1)
+
+
+def test_never_skips_to_less_than_a_full_quorum() -> None:
+    worker = started()
+    worker.hear_from(S[:3], Model(3, "θ"))
+    worker.hear_from(S[2:], Model(4, "θ"))
+    worker.hear(TimerFired("patience", 0))
+    assert (worker.step, worker.phase, worker.catch_ups) == (0, "models", 0)
+
+
+def test_skips_to_the_newest_full_quorum() -> None:
+    worker = started()
+    for step in (2, 4):
+        worker.hear_from(S[:4], Model(step, "θ"))
+    worker.hear(TimerFired("patience", 0))
+    assert worker.step == 4
+    worker.hear(Contracted(4, "x"), GradientComputed(4, "g"))
+    assert worker.hear_from(S, Model(3, "θ")) == [], "there is no way back"
+
+
+def test_a_timer_of_another_step_or_phase_is_stale() -> None:
+    worker = started()
+    worker.work()
+    worker.hear_from(S, Model(3, "θ"))
+    assert worker.hear(TimerFired("patience", 0)) == []
+    worker.hear_from(S, Model(1, "θ"))
+    assert worker.hear(TimerFired("patience", 1)) == []
+    assert (worker.step, worker.phase) == (1, "contracting")
+
+
+def test_waits_where_catching_up_is_switched_off() -> None:
+    worker = started(catch_up=False)
+    worker.hear_from(S, Model(3, "θ"))
+    assert only(worker.hear(TimerFired("patience", 0)), SetTimer) != []
+    assert (worker.step, worker.phase, worker.catch_ups) == (0, "models", 0)
+
+
+# -- phases --------------------------------------------------------------------------------------
+
+
+def test_every_way_through_the_phases_is_walked() -> None:
+    worker = started(steps=2)
+    worker.work()
+    worker.work()
+    assert set(worker.walked) == {(now, next_) for now, ways in PHASES.items() for next_ in ways}
+
+
+def test_a_way_that_is_not_in_the_table_is_a_bug() -> None:
+    with pytest.raises(AssertionError, match="worker-0: models → done"):
+        started()._enter("done")
