@@ -1,0 +1,47 @@
+"""Train PyTorch models with replicated parameter servers and workers, some of which may lie.
+
+    import byzsgd
+
+    experiment = byzsgd.load("file.toml", overrides={"plan.steps": 50})
+    run = byzsgd.run(experiment)            # one process per node on this machine
+    run.accuracy, run.steps, run.diameter, run.path
+    run.model()                             # the median model, a torch.nn.Module
+
+Nothing is imported before it is used: torch takes seconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from byzsgd import errors
+    from byzsgd.experiment.config import Experiment, load
+    from byzsgd.experiment.launch import run
+    from byzsgd.experiment.results import Run
+
+    __version__: str
+
+__all__ = ["Experiment", "Run", "__version__", "errors", "load", "run"]
+
+_HOMES: Final = {
+    "Experiment": "byzsgd.experiment.config",
+    "Run": "byzsgd.experiment.results",
+    "load": "byzsgd.experiment.config",
+    "run": "byzsgd.experiment.launch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from byzsgd.experiment.environment import version_of
+
+        return version_of("byzsgd") or "unknown"
+    if name == "errors":
+        return import_module("byzsgd.errors")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'byzsgd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

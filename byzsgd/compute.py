@@ -40,10 +40,14 @@ from byzsgd.wire import Frames, stack
 
 @dataclass(frozen=True)
 class Outcome:
-    """The event that answers a computation, and what was measured: seconds by part, the loss."""
+    """The event that answers a computation, and what is worth recording.
+
+    `measures` add up over a step, seconds by part; `notes` do not, such as whose vectors were used.
+    """
 
     event: Event
     measures: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,8 @@ class Compute:
             effect.params, inputs, targets, self.task.loss, seed=_mix(seed, index, effect.step)
         )
         vector = submission(fresh, effect.params, effect.last, self.settings.gradient)
-        measures = {"compute_s": self._clock() - start, "loss": loss}
-        return Outcome(GradientComputed(effect.step, vector), measures)
+        measures = {"compute_s": self._clock() - start}
+        return Outcome(GradientComputed(effect.step, vector), measures, {"loss": loss})
 
     def _update(self, effect: Update) -> Outcome:
         start = self._clock()
@@ -116,9 +120,8 @@ class Compute:
         measures = {"stack_s": stacked - start}
         chosen: tuple[NodeId, ...] = ()
         try:
-            aggregate, indices = self.settings.gradients.with_choice(
-                rows, self.settings.cluster.f_workers
-            )
+            f = min(self.settings.cluster.f_workers, (len(rows) - 1) // 2)
+            aggregate, indices = self.settings.gradients.with_choice(rows, f)
             chosen = tuple(senders[index] for index in indices or ())
         except AggregationError:
             # More liars than declared: no step can be trusted, and a node must not end of it.
@@ -127,7 +130,11 @@ class Compute:
         aggregated = self._clock()
         params = effect.params.sub(aggregate, alpha=self.settings.rate.at(effect.step))
         measures |= {"aggregate_s": aggregated - stacked, "apply_s": self._clock() - aggregated}
-        return Outcome(Updated(effect.step, params, chosen), measures)
+        notes = {
+            "quorum": [str(node) for node in senders],
+            "chosen": [str(node) for node in chosen],
+        }
+        return Outcome(Updated(effect.step, params, chosen), measures, notes)
 
     def _contract(self, effect: Contract) -> Outcome:
         start = self._clock()

@@ -3,16 +3,16 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-Measures = Mapping[str, float | int | str]
+Measures = Mapping[str, Any]
 
 
 class Observer(Protocol):
     """Listens to one node. Must be cheap: it is called on the event loop."""
 
-    def stepped(self, step: int, phase: str, measures: Measures) -> None:
-        """The node arrived at `step`; `measures` add up since the step before."""
+    def stepped(self, step: int, measures: Measures) -> None:
+        """The node arrived at `step`; the measures are those since the step before."""
 
     def happened(self, event: str, details: Measures) -> None:
         """Something rare: a link up or down, a catch-up, the end."""
@@ -27,6 +27,7 @@ class Stopwatch:
 
     def __post_init__(self) -> None:
         self._sums: defaultdict[str, float] = defaultdict(float)
+        self._notes: dict[str, Any] = {}
 
     def enter(self, phase: str, now: float) -> None:
         self._sums[f"in_{self.phase}_s"] += now - self.now
@@ -36,8 +37,13 @@ class Stopwatch:
         for name, value in measures.items():
             self._sums[name] += value
 
-    def lap(self) -> dict[str, float]:
-        """The sums since the last lap."""
-        sums = dict(self._sums)
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """What is no sum: the last word counts."""
+        self._notes.update(notes)
+
+    def lap(self) -> dict[str, Any]:
+        """The sums and notes since the last lap."""
+        lap = {**self._sums, **self._notes}
         self._sums.clear()
-        return sums
+        self._notes.clear()
+        return lap

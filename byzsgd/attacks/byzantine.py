@@ -6,7 +6,6 @@ no field for that.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 from byzsgd.attacks.attack import Attack
 from byzsgd.cluster import NodeId
@@ -20,22 +19,18 @@ from byzsgd.protocol import (
     Model,
     Received,
     Send,
-    SetTimer,
-    TimerFired,
     Update,
     Vector,
     Whisper,
 )
 
-COLLUSION_S = 0.25
-"""How long a liar waits for what its fellows know before it lies with what it has."""
-
 
 class Byzantine:
-    """Wraps the machine of `me`; `fellows` are the other liars of its side, if they collude.
+    """Wraps a machine; `fellows` are the other liars of its side, if they collude.
 
-    Its own state is as small as the honest machine's: what fellows told it about a step is
-    forgotten once it has lied about that step.
+    Of all its `accomplices`, fellows included, it knows that they lie: it believes no model or
+    gradient of theirs. It never waits for what fellows know: a lie that comes late is no use, so
+    it lies with what it was last told.
     """
 
     def __init__(
@@ -44,14 +39,15 @@ class Byzantine:
         attack: Attack,
         options: Mapping[str, object],
         fellows: tuple[NodeId, ...] = (),
+        accomplices: frozenset[NodeId] = frozenset(),
     ) -> None:
         self.honest = honest
         self.attack = attack
         self.options = dict(options)
         self.fellows = fellows
-        self._told: dict[int, dict[NodeId, Vector]] = {}
-        self._held: Send | None = None
-        self._update: Update | None = None
+        self.accomplices = accomplices
+        self._told: dict[NodeId, Vector] = {}
+        self._gradients: tuple[Vector, ...] = ()
 
     @property
     def step(self) -> int:
@@ -70,61 +66,38 @@ class Byzantine:
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         match event:
-            case Received(sender, Whisper(step, vector)):
-                return self._hear(sender, step, vector)
-            case TimerFired("collude", step):
-                return self._lie() if self._held and self._held.message.step == step else []
+            case Received(sender, Whisper(_, vector)):
+                if sender in self.fellows:
+                    self._told[sender] = vector
+                return []
+            case Received(sender, _) if sender in self.accomplices:
+                return []
             case Forged(sends):
                 return list(sends)
-        rewritten: list[Effect] = []
-        for effect in self.honest.handle(event, now):
-            rewritten += self._rewrite(effect, now)
-        return rewritten
+        effects = self.honest.handle(event, now)
+        return [lie for effect in effects for lie in self._rewrite(effect)]
 
-    def _rewrite(self, effect: Effect, now: float) -> list[Effect]:
+    def _rewrite(self, effect: Effect) -> list[Effect]:
         match effect:
             case Update():
-                self._update = effect
-            case Send(message=Gradient(step, vector)) if self.fellows:
-                late = self._lie()
-                self._held = effect
-                whisper = Send(self.fellows, Whisper(step, vector))
-                timer = SetTimer("collude", step, now + COLLUSION_S)
-                return [*late, whisper, timer, *self._lie_if_told()]
+                self._gradients = tuple(vector for _, vector in effect.gradients)
+                return [effect]
             case Send():
-                self._held = effect
-                return self._lie()
+                return [*self._lie(effect), *self._whisper(effect)]
         return [effect]
 
-    def _hear(self, sender: NodeId, step: int, vector: Vector) -> list[Effect]:
-        """Note what a fellow knows, of this step or the next."""
-        if sender not in self.fellows or not self.step - 1 <= step <= self.step + 1:
-            return []
-        self._told.setdefault(step, {})[sender] = vector
-        return self._lie_if_told()
-
-    def _lie_if_told(self) -> list[Effect]:
-        if self._held is None or len(self._told_now()) < len(self.fellows):
-            return []
-        return self._lie()
-
-    def _lie(self) -> list[Effect]:
-        """Have the lie computed that takes the place of what is held back."""
-        if self._held is None:
-            return []
-        send, told = self._held, self._told_now()
-        self._held = None
-        self._told = {step: known for step, known in self._told.items() if step > send.message.step}
+    def _lie(self, send: Send) -> list[Effect]:
+        """Have the lie computed that takes the place of an honest word."""
         if self.attack.vector is None:
             return []
         message = send.message
         own = message.params if isinstance(message, Model) else message.vector
-        known = (own, *(told[fellow] for fellow in sorted(told)))
-        forge = Forge((send,), self.attack.name, self.options, known)
-        if self._update and isinstance(message, Model):
-            gradients = tuple(vector for _, vector in self._update.gradients)
-            forge = replace(forge, gradients=gradients)
-        return [forge]
+        known = (own, *(self._told[fellow] for fellow in sorted(self._told)))
+        gradients = self._gradients if isinstance(message, Model) else ()
+        return [Forge((send,), self.attack.name, self.options, known, gradients)]
 
-    def _told_now(self) -> dict[NodeId, Vector]:
-        return self._told.get(self._held.message.step, {}) if self._held else {}
+    def _whisper(self, send: Send) -> list[Effect]:
+        match send.message:
+            case Gradient(step, vector) if self.fellows:
+                return [Send(self.fellows, Whisper(step, vector))]
+        return []

@@ -33,8 +33,8 @@ def build(experiment: Experiment, me: NodeId) -> Parts:
     task = load_task(experiment.training.task, model=experiment.training.model)
     flat = flat_model(task.model, experiment.seed)
     compute = Compute(me, task, flat, settings_of(experiment), _shard(experiment, me, task))
-    honest = _honest_machine(experiment, me, flat)
-    machine = _lying(experiment, me, honest) if me in experiment.liars else honest
+    make = _lying if me in experiment.liars else _honest
+    machine = make(experiment, me, flat)
     return Parts(machine, compute, layout_of(experiment, flat.dimension))
 
 
@@ -84,15 +84,37 @@ def _kinds(peer: NodeId, fellow: bool) -> frozenset[int]:
     return frozenset({KINDS[Whisper]} if fellow else {says})
 
 
-def _honest_machine(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+def _honest(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
     if me.role == "worker":
         return Worker(me, experiment.cluster, experiment.plan)
     return Server(me, experiment.cluster, experiment.plan, flat.vector())
 
 
-def _lying(experiment: Experiment, me: NodeId, honest: Machine) -> Machine:
+def _lying(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
     lie = experiment.liars[me]
-    return Byzantine(honest, resolve(lie.attack), lie.options, fellows_of(experiment, me))
+    return Byzantine(
+        _hasty(experiment, me, flat),
+        resolve(lie.attack),
+        lie.options,
+        fellows=fellows_of(experiment, me),
+        accomplices=frozenset(experiment.liars),
+    )
+
+
+def _hasty(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+    """What a liar builds on: it waits for fewer than it should, so that its lies come in time."""
+    cluster, plan = experiment.cluster, experiment.plan
+    if me.role == "worker":
+        return Worker(me, cluster, plan, quorum=1)
+    honest_workers = sum(node.role == "worker" for node in experiment.honest)
+    return Server(
+        me,
+        cluster,
+        plan,
+        flat.vector(),
+        quorum=max(1, min(cluster.f_workers + 1, honest_workers)),
+        model_quorum=min(cluster.q_servers, len(experiment.honest_servers) + 1),
+    )
 
 
 def _shard(experiment: Experiment, me: NodeId, task: Task) -> Tensor | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from byzsgd.errors import ConfigError
-from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.conductor import Conductor
+from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.processes import Processes
 from byzsgd.experiment.progress import Progress
 from byzsgd.experiment.record import Record, Run, Status

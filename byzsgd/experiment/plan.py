@@ -104,6 +104,15 @@ def describe(experiment: Experiment, dimension: int) -> PlanReport:
     )
 
 
+def dimension_of(experiment: Experiment) -> int:
+    """How many parameters the model has: it is built for that, and its data are loaded."""
+    from byzsgd.training import load_task
+    from byzsgd.training.flat import flat_model
+
+    training = experiment.training
+    return flat_model(load_task(training.task, model=training.model).model).dimension
+
+
 def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> MemoryPlan:
     cluster, window = experiment.cluster, experiment.plan.window
     peers = cluster.workers + cluster.servers - 1 if role == "server" else cluster.servers

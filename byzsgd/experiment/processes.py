@@ -73,7 +73,6 @@ class Processes:
         """Have everybody leave, kill who does not, and wait until nobody is left."""
         for writer in self._writers.values():
             writer.write(encoded("stop"))
-            writer.close()
         if self._zygote:
             try:
                 await asyncio.wait_for(self._zygote.wait(), STOP_S)
@@ -81,6 +80,8 @@ class Processes:
                 self._kill()
                 await self._zygote.wait()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers.values():
+            writer.close()
 
     def _kill(self) -> None:
         for pid in self.pids.values():

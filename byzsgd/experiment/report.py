@@ -62,6 +62,17 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
+def run_text(run: Run) -> str:
+    """A run that has just ended, for people."""
+    figures = [
+        f"{run.status} at step {run.steps}",
+        f"accuracy {_figure(100 * run.accuracy, '.1f', ' %')}",
+        f"{_figure(run.steps_per_second, '.3g')} steps/s",
+        f"diameter {_figure(run.diameter, '.3g')}",
+    ]
+    return f"{run.name}: {', '.join(figures)}\n{run.path}"
+
+
 def _runs_under(path: Path) -> Iterator[Path]:
     """The path itself if it looks like a run, else what lies one or two folders deeper."""
     if not path.is_dir() or _looks_like_a_run(path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 
 import torch
@@ -30,11 +31,10 @@ class Reporter:
     def __init__(self, measures: Lines, say: Callable[..., None]) -> None:
         self._measures = measures
         self._say = say
-        self._clock = asyncio.get_running_loop().time
         self._said = 0.0
 
-    def stepped(self, step: int, phase: str, measures: Measures) -> None:
-        now = self._clock()
+    def stepped(self, step: int, measures: Measures) -> None:
+        now = time.monotonic()
         self._measures.write(step=step, seconds=now, **measures)
         if now - self._said >= SAY_EVERY_S:
             self._said = now

@@ -14,29 +14,41 @@ from byzsgd.experiment.plan import (
 
 def plan_text(report: PlanReport) -> str:
     """For people; `PlanReport.to_dict` is for programs."""
-    ratio = report.vectors / report.vectors_plain
+    beside = (
+        f"{size(PROCESS_RSS_BYTES)} for Python and torch ({size(PROCESS_PRIVATE_BYTES)} unshared)"
+    )
     lines = [
-        f"{report.name}: {report.steps:,} steps of {report.dimension:,} parameters "
-        f"({report.digest[:12]})",
+        f"{report.name}: {report.steps:,} steps of {report.dimension:,} parameters, "
+        f"digest {report.digest[:12]}",
         "",
         *table([_SIDE_HEAD, *map(_side_row, report.sides)]),
-        *(
-            f"  lies: {node} ({attack})"
-            for side in report.sides
-            for node, attack in side.liars.items()
-        ),
+        *(_lies(side) for side in report.sides if side.liars),
         "",
-        f"gather   every {report.gather_every} steps (T); the theory asks for T ≤ 1/(3 l η₁), "
-        f"which holds for l ≤ {report.lipschitz_max:.3g}",
-        f"network  {report.vectors:,.1f} vectors a step over {report.links} links, "
-        f"{size(report.step_bytes)}; plain SGD has {report.vectors_plain} vectors, {ratio:.1f} × less",
+        *_traffic(report),
         "",
-        "The most a node can be made to hold, beside "
-        f"{size(PROCESS_RSS_BYTES)} for Python and torch ({size(PROCESS_PRIVATE_BYTES)} unshared):",
+        f"The most a node can be made to hold, beside {beside}:",
         *table([_MEMORY_HEAD, *map(_memory_row, report.memory)]),
         *(f"\nwarning: {warning}" for warning in report.warnings),
     ]
     return "\n".join(lines)
+
+
+def _lies(side: SidePlan) -> str:
+    return "  lies: " + ", ".join(f"{node} ({attack})" for node, attack in side.liars.items())
+
+
+def _traffic(report: PlanReport) -> Iterable[str]:
+    ratio = report.vectors / report.vectors_plain
+    yield (
+        f"network  {report.vectors:,.1f} vectors a step over {report.links} links, "
+        f"{size(report.step_bytes)}: {ratio:.1f} times the {report.vectors_plain} vectors of a "
+        f"plain parameter server"
+    )
+    if report.sides[0].nodes > 1:
+        yield (
+            f"gather   after every {report.gather_every} steps; the theory asks for "
+            f"T ≤ 1/(3 l η₁), which holds for l ≤ {report.lipschitz_max:.3g}"
+        )
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

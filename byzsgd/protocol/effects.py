@@ -71,15 +71,14 @@ class Contract:
 class Forge:
     """Turn honest sends into lies.
 
-    `known` are the vectors of the same kind that the liar knows of, its own first; `gradients` and
-    `params` are what a lying server aggregated last, and at which model.
+    `known` are the vectors of the same kind that the liar knows of, its own first; `gradients` are
+    those that a lying server aggregated last.
     """
 
     sends: tuple[Send, ...]
     attack: str
     options: Mapping[str, object] = field(default_factory=dict)
     known: tuple[Vector, ...] = ()
-    params: Vector | None = None
     gradients: tuple[Vector, ...] = ()
 
 

@@ -29,10 +29,19 @@ class Server:
 
     `step` counts the updates done. The machine never waits for a particular node, only for the
     first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
-    first vector for a step that is still open.
+    first vector for a step that is still open. `quorum` is how many gradients it waits for, and
+    `model_quorum` how many models, its own included; only a liar takes fewer than the cluster's.
     """
 
-    def __init__(self, me: NodeId, cluster: Cluster, plan: Plan, params: Vector) -> None:
+    def __init__(
+        self,
+        me: NodeId,
+        cluster: Cluster,
+        plan: Plan,
+        params: Vector,
+        quorum: int | None = None,
+        model_quorum: int | None = None,
+    ) -> None:
         self.me = me
         self.cluster = cluster
         self.plan = plan
@@ -41,9 +50,9 @@ class Server:
         self.phase = "starting"
         self.peers = tuple(server for server in cluster.server_ids if server != me)
         self.workers = cluster.worker_ids
-        self.gradients: Quorum[int] = Quorum(cluster.q_workers, plan.window, closed=-1)
+        self.gradients: Quorum[int] = Quorum(quorum or cluster.q_workers, plan.window, closed=-1)
         self.models: Quorum[tuple[int, int]] = Quorum(
-            cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
+            model_quorum or cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
         )
         self.catch_ups = 0
         self._round = 0
@@ -86,7 +95,7 @@ class Server:
         if self.phase == "models" and self.models.full(slot):
             self._enter("contracting")
             return [Contract(self.step, self.models.take(slot))]
-        return self._catch_up(self.cluster.q_servers)
+        return self._catch_up(self.models.size)
 
     def _updated(self, params: Vector, now: float) -> list[Effect]:
         self.step += 1
@@ -152,7 +161,8 @@ class Server:
         return self.plan.saves_at(self.step) or self.step == self.plan.steps
 
     def _is_gather(self, step: int, round_: int) -> bool:
-        return self.plan.gathers_at(step) and 0 <= round_ < self.plan.gather_rounds
+        planned = step <= self.plan.steps and 0 <= round_ < self.plan.gather_rounds
+        return planned and self.plan.gathers_at(step)
 
     def _enter(self, phase: str) -> None:
         assert phase in PHASES[self.phase], f"{self.me}: {self.phase} → {phase}"

@@ -29,16 +29,19 @@ PHASES: Final = {
 
 
 class Worker:
-    """One worker. It holds nothing but the last vector it submitted, which momentum builds on."""
+    """One worker. It holds nothing but the last vector it submitted, which momentum builds on.
 
-    def __init__(self, me: NodeId, cluster: Cluster, plan: Plan) -> None:
+    `quorum` is how many models it waits for; only a liar takes fewer than the cluster's.
+    """
+
+    def __init__(self, me: NodeId, cluster: Cluster, plan: Plan, quorum: int | None = None) -> None:
         self.me = me
         self.cluster = cluster
         self.plan = plan
         self.step = 0
         self.phase = "starting"
         self.servers = cluster.server_ids
-        self.models: Quorum[int] = Quorum(cluster.q_servers, plan.window, closed=-1)
+        self.models: Quorum[int] = Quorum(quorum or cluster.q_servers, plan.window, closed=-1)
         self.catch_ups = 0
         self._last: Vector | None = None
 
@@ -47,7 +50,8 @@ class Worker:
             case Started() if self.phase == "starting":
                 return self._await_models(now)
             case Received(sender, Model(step, params, 0)) if sender in self.servers:
-                self.models.add(sender, step, params)
+                if step < self.plan.steps:
+                    self.models.add(sender, step, params)
                 return self._proceed()
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 self._enter("gradient")

@@ -5,6 +5,7 @@ transport; the machine decides all the rest.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -64,7 +65,7 @@ class Node:
         self._lane = Lane(self._loop, self.fail)
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._watch = Stopwatch(self._loop.time())
+        self._watch = Stopwatch(time.monotonic())
         self._strangers: set[NodeId] = set()
 
     def start(self, transport: Transport) -> None:
@@ -93,11 +94,12 @@ class Node:
         """One event through the machine, and its effects out."""
         if self._over.done():
             return
-        now, step = self._loop.time(), self.machine.step
-        effects = self.machine.handle(event, now)
-        self._watch.enter(self.machine.phase, now)
+        step = self.machine.step
+        effects = self.machine.handle(event, self._loop.time())
+        # Not the loop's time: that is of whole milliseconds.
+        self._watch.enter(self.machine.phase, time.monotonic())
         if self.machine.step != step:
-            self.observer.stepped(self.machine.step, self.machine.phase, self._watch.lap())
+            self.observer.stepped(self.machine.step, self._watch.lap())
             self._transport.grant(self.machine.step, self.machine.kept)
         for effect in effects:
             self._perform(effect)
@@ -154,6 +156,7 @@ class Node:
 
     def _computed(self, outcome: Outcome) -> None:
         self._watch.add(outcome.measures)
+        self._watch.note(outcome.notes)
         self.dispatch(outcome.event)
 
     def _saved(self, step: int) -> None:

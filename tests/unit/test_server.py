@@ -212,10 +212,10 @@ def test_the_second_round_of_one_gather_is_not_the_first_of_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "round_"), [(1, 0), (2, 0), (4, 0), (0, 0), (-3, 0), (3, 1), (3, -1)]
+    ("step", "round_"), [(1, 0), (2, 0), (4, 0), (0, 0), (-3, 0), (3, 1), (3, -1), (9, 0)]
 )
 def test_a_model_that_belongs_to_no_gather_is_refused(step: int, round_: int) -> None:
-    server = started(gather_every=3, gather_rounds=1)
+    server = started(steps=6, gather_every=3, gather_rounds=1)
     before = server.state
     assert server.hear_from(PEERS, Model(step, "p", round_)) == []
     assert server.state == before

@@ -176,6 +176,7 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
         Received(S[0], Whisper(1, "psst")),
         Received(S[0], Model(1, "of a gather's second round", 1)),
         Received(S[0], Model(1, "of no round", -1)),
+        Received(S[0], Model(6, "of no step: there are six, from 0")),
         Received(NodeId("server", 5), Model(1, "a server of another cluster")),
         Started(),
         Contracted(1, "not asked for"),

@@ -1,0 +1,128 @@
+"""Nodes on hosts of their own, each started by its owner.
+
+Everybody has the same experiment file and the same roster; each has the key of its own node.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from torch import Tensor
+
+from byzsgd.cluster import NodeId
+from byzsgd.errors import ConfigError
+from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.files import Lines, measures_path, model_path, save_model
+from byzsgd.experiment.serve import Endpoints, Reporter, serve
+from byzsgd.runtime.curve import KeyPair
+from byzsgd.runtime.node import Node
+from byzsgd.runtime.roster import Entry, Roster, read_roster
+
+PORT = 7000
+
+
+def keygen(experiment: Experiment, out: Path, addresses: Mapping[str, str]) -> None:
+    """Write `out/roster.toml` and a key file for every node, `out/server-0.key`.
+
+    `addresses` says where nodes listen; the others get ports of this machine. Whoever does not
+    trust the one who ran this makes a key of its own with `keygen_node` and hands over its public
+    half. Raises `ConfigError` and overwrites nothing.
+    """
+    nodes = experiment.cluster.nodes
+    for name in addresses:
+        if NodeId.parse(name) not in nodes:
+            raise ConfigError(
+                f"{name} is not in this experiment; it has {', '.join(map(str, nodes))}"
+            )
+    roster_path = out / "roster.toml"
+    paths = [roster_path, *(out / f"{node}.key" for node in nodes)]
+    if there := [path for path in paths if path.exists()]:
+        raise ConfigError(f"{there[0]} exists; nothing was written: choose an empty folder")
+    keys = {node: KeyPair.generate() for node in nodes}
+    entries = {
+        node: Entry(addresses.get(str(node), _default_address(nodes, node)), key.public)
+        for node, key in keys.items()
+    }
+    roster = Roster(experiment.digest, entries)
+    out.mkdir(parents=True, exist_ok=True)
+    for node, key in keys.items():
+        key.write(out / f"{node}.key")
+    roster_path.write_text(roster.to_toml())
+
+
+def keygen_node(path: Path) -> str:
+    """Write one new key file and return its public key, to be put into the roster."""
+    key = KeyPair.generate()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key.write(path)
+    return key.public
+
+
+def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Path) -> int:
+    """Run one node of a roster until it is stopped by SIGINT or SIGTERM.
+
+    A node that has done its last step keeps answering, since nobody knows who still needs it.
+    Returns 0 if it had done its last step when it was stopped, else 130. Its measures and a server's
+    models go to `out`. Raises `ConfigError` for what its owner can mend.
+    """
+    me = NodeId.parse(node)
+    members = read_roster(roster)
+    members.entry(me)
+    if members.experiment != experiment.digest:
+        raise ConfigError(
+            f"{roster} was made for another experiment (digest {members.experiment:.12}…, the file "
+            f"given has {experiment.digest:.12}…): take the same experiment file as the others"
+        )
+    missing = [str(other) for other in experiment.cluster.nodes if other not in members.nodes]
+    if missing:
+        raise ConfigError(f"{roster} has no {', '.join(missing)}: every node needs an entry")
+    return uvloop.run(_run(experiment, members, me, KeyPair.read(key), out))
+
+
+async def _run(experiment: Experiment, roster: Roster, me: NodeId, key: KeyPair, out: Path) -> int:
+    done = asyncio.Event()
+    narrator = _Narrator(me, done)
+
+    def save(step: int, params: Tensor) -> None:
+        save_model(model_path(out, me, step), step, params)
+
+    def meet(node: Node, endpoints: Endpoints) -> Roster:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, node.stop)
+        narrator.say("listening", at=", ".join(endpoints.values()) or "nowhere, it only connects")
+        return roster
+
+    with Lines(measures_path(out, me)) as measures:
+        await serve(experiment, me, key, roster, Reporter(measures, narrator.say), save, meet)
+    return 0 if done.is_set() else 130
+
+
+class _Narrator:
+    """Tells the owner of a node, on standard error, how it is doing."""
+
+    def __init__(self, me: NodeId, done: asyncio.Event) -> None:
+        self._me = me
+        self._done = done
+        self._start = time.monotonic()
+        self._told = -float("inf")
+
+    def say(self, kind: str, **details: Any) -> None:
+        now = time.monotonic()
+        if kind == "step":
+            if now - self._told < 1:
+                return
+            self._told = now
+        if kind == "done":
+            self._done.set()
+            kind = "done; it keeps answering until it is stopped (Ctrl-C)"
+        words = " ".join(f"{name}={value}" for name, value in details.items() if value is not None)
+        print(f"{now - self._start:9.2f} {self._me} {kind} {words}".rstrip(), file=sys.stderr)
+
+
+def _default_address(nodes: tuple[NodeId, ...], node: NodeId) -> str:
+    """A stretch of ports of its own for every node on this machine."""
+    return f"tcp://127.0.0.1:{PORT + nodes.index(node) * len(nodes)}"
