@@ -67,7 +67,7 @@ def demo(
     from byzsgd.experiment.demo import run_demo
     from byzsgd.experiment.view import View
 
-    result = run_demo(local.run_local, runs, View(), _overrides(settings, seed))
+    result = run_demo(local.run_local, runs, View, _overrides(settings, seed))
     _tell(result.to_dict() if as_json else result.text())
     _leave(result.shortfalls(), result.interrupted)
 

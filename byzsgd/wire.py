@@ -38,7 +38,7 @@ Buffer: TypeAlias = memoryview
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a receiver allows: `count` vectors since `epoch` began; those before `floor` are stale."""
+    """What a receiver allows: `count` vectors since `epoch` began; before `floor` all are stale."""
 
     epoch: int
     count: int

@@ -1,4 +1,4 @@
-"""One node of a roster that lies as its experiment says: for fault injection: `python -m nodes.adversary --help`."""
+"""A node of a roster that lies as the experiment says: `python -m nodes.adversary --help`."""
 
 import sys
 

@@ -73,7 +73,16 @@ async def _node(experiment: Experiment, spec: Word, common: Word, channel: Chann
     roster = _roster(common, experiment)
     key = KeyPair(**common["keys"][spec["name"]])
     with Lines(measures_path(record, me)) as measures:
-        await serve(experiment, me, key, roster, Reporter(measures, channel.say), save, meet)
+        await serve(
+            experiment,
+            me,
+            key,
+            roster,
+            Reporter(measures, channel.say),
+            save,
+            meet,
+            common["measure_stall"],
+        )
 
 
 def _leave(node: Node, channel: Channel) -> None:

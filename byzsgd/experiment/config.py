@@ -53,7 +53,7 @@ class Experiment(Table):
     cluster: ClusterField
     plan: PlanField
     aggregation: Aggregation = Aggregation()
-    training: Training = Training()
+    training: Training = Field(default_factory=Training)
     byzantine: dict[str, Lie] = Field(default_factory=dict)
     network: Network = Network()
     expect: Expect = Expect()

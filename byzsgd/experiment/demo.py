@@ -1,6 +1,6 @@
 """The demonstration: the same experiment twice, with liars and without."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,15 +75,16 @@ class Demo:
 def run_demo(
     launch: Launch,
     runs: Path,
-    view: AbstractContextManager[View],
+    view: Callable[[], AbstractContextManager[View]],
     overrides: Mapping[str, object],
 ) -> Demo:
-    """Both runs, one after the other."""
+    """Both runs, one after the other, each with a view of its own."""
     experiment = load(EXAMPLES / "quickstart.toml", overrides)
-    with view as shown:
+    with view() as shown:
         attacked = launch(experiment, runs=runs, view=shown)
-        if attacked.status == "interrupted":
-            return Demo(attacked, None)
+    if attacked.status == "interrupted":
+        return Demo(attacked, None)
+    with view() as shown:
         return Demo(attacked, launch(nobody_lies(experiment), runs=runs, view=shown))
 
 

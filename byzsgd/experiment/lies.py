@@ -31,7 +31,8 @@ class Lie:
 def liars(given: object, cluster: Cluster) -> dict[NodeId, Lie]:
     """The lie of each liar, in node order. Raises `Faults` with everything that is wrong."""
     if not isinstance(given, Mapping):
-        raise Faults([Fault((), 'must be a table, such as server-0 = { attack = "alie" }')])
+        text = 'must be a table, such as server-0 = { attack = "alie" }'
+        raise Faults([Fault((), text, toml(given))])
     faults: list[Fault] = []
     found: dict[NodeId, Lie] = {}
     said: dict[NodeId, str] = {}

@@ -6,15 +6,22 @@ what they say, and leaves nothing behind: no process, no port, and a record of t
 
 import asyncio
 import signal
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
 
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.conductor import Conductor
 from byzsgd.experiment.config import Experiment
-from byzsgd.experiment.processes import Processes
+from byzsgd.experiment.processes import Links, Processes
 from byzsgd.experiment.progress import Progress
 from byzsgd.experiment.record import Record, Run, Status
+from byzsgd.runtime.roster import Encryption
+
+Result = TypeVar("Result")
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class View(Protocol):
@@ -26,17 +33,19 @@ def run_local(
     *,
     runs: Path = Path("runs"),
     view: View | None = None,
-    encryption: str = "curve",
+    encryption: Encryption = "curve",
+    measure_stall: bool = False,
 ) -> Run:
     """Train, and return the run's record; its `status` says whether it reached its last step.
 
-    `encryption` is "curve" or, since all links are on the loopback, "none". Ctrl-C ends the run as
-    `interrupted`. Raises `ConfigError` for what the experimenter can mend, with nothing left
+    `encryption` is "curve" or, since all links are on the loopback, "none"; `measure_stall` records
+    how long each event loop was away at worst. Ctrl-C ends the run as `interrupted`. Raises `ConfigError` for what the experimenter can mend, with nothing left
     running and the unfinished record still `.pending`.
     """
+    links = Links(encryption, measure_stall)
     record = Record.begin(experiment, runs)
     try:
-        status, conductor = asyncio.run(_run(experiment, record, view, encryption))
+        status, conductor = _outside_any_loop(_run(experiment, record, view, links))
     except BaseException:
         record.close()
         raise
@@ -47,22 +56,33 @@ def run_local(
     return record.finish(status, **conductor.result())
 
 
+def _outside_any_loop(work: Coroutine[None, None, Result]) -> Result:
+    """Run in an event loop of its own; where this thread has one, as in a notebook, on another."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
 def _unseen(progress: Progress) -> None:
     pass
 
 
 async def _run(
-    experiment: Experiment, record: Record, view: View | None, encryption: str
+    experiment: Experiment, record: Record, view: View | None, links: Links
 ) -> tuple[Status, Conductor]:
-    processes = Processes(experiment, record.path, encryption)
+    processes = Processes(experiment, record.path, links)
     conductor = Conductor(experiment, record, processes, view.show if view else _unseen)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, conductor.interrupt)
-    loop.add_signal_handler(signal.SIGTERM, conductor.interrupt)
+    ours = SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    for number in ours:
+        loop.add_signal_handler(number, conductor.interrupt)
     try:
         await processes.start(conductor)
         return await conductor.over(), conductor
     finally:
         await processes.stop()
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number in ours:
+            loop.remove_signal_handler(number)

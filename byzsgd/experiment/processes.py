@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -13,11 +14,20 @@ from byzsgd.experiment.channel import Word, encoded
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import log_path
 from byzsgd.runtime.curve import KeyPair
+from byzsgd.runtime.roster import Encryption
 
 STOP_S: Final = 5.0
 """How long processes have to end themselves."""
 EVALUATOR: Final = "evaluator"
 ADDRESS: Final = "tcp://127.0.0.1:0"
+
+
+@dataclass(frozen=True)
+class Links:
+    """How the processes of this machine are linked: CURVE, or by name nothing, on the loopback."""
+
+    encryption: Encryption = "curve"
+    measure_stall: bool = False
 
 
 class Audience(Protocol):
@@ -30,12 +40,12 @@ class Audience(Protocol):
 class Processes:
     """The zygote, one process for each node, and the evaluator."""
 
-    def __init__(self, experiment: Experiment, record: Path, encryption: str) -> None:
+    def __init__(self, experiment: Experiment, record: Path, links: "Links") -> None:
         self.pids: dict[str, int] = {}
         self._experiment = experiment
         self._record = record.absolute()
         self._names = [*map(str, experiment.cluster.nodes), EVALUATOR]
-        self._encryption = encryption
+        self._links = links
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._zygote: asyncio.subprocess.Process | None = None
@@ -106,7 +116,8 @@ class Processes:
         brief = {
             "experiment": self._experiment.to_dict(),
             "record": str(self._record),
-            "encryption": self._encryption,
+            "encryption": self._links.encryption,
+            "measure_stall": self._links.measure_stall,
             "addresses": dict.fromkeys(keys, ADDRESS),
             "keys": {n: {"public": k.public, "secret": k.secret} for n, k in keys.items()},
             "children": children,

@@ -52,11 +52,12 @@ async def serve(
     reporter: Reporter,
     save: Callable[[int, Tensor], None],
     meet: Callable[[Node, Endpoints], Roster],
+    measure_stall: bool = False,
 ) -> None:
     """Run the node `me` until it is stopped.
 
     `meet` is told where the node listens and returns the roster to connect by; it may keep the node
-    to stop it. Raises `ConfigError` for what the experimenter can mend.
+    to stop it. `measure_stall` times a ticker of 2 ms, which is not for nothing. Raises `ConfigError` for what the experimenter can mend.
     """
     torch.set_num_threads(1)
     keep_freed_memory()
@@ -66,14 +67,17 @@ async def serve(
     transport = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, node.stop)
-    meter = StallMeter(loop)
+    meter = StallMeter(loop) if measure_stall else None
     try:
         transport.connect(meet(node, transport.listen()))
+        began = time.process_time()
         node.start(transport)
         await node.over()
-        reporter.happened("stall", {"longest_s": meter.longest_s})
-        reporter.happened("moved", transport.moved())
+        stall = {"stall_s": meter.longest_s} if meter else {}
+        cpu = {"cpu_s": time.process_time() - began}
+        reporter.happened("totals", {**stall, **cpu, **transport.moved()})
     finally:
-        meter.stop()
+        if meter:
+            meter.stop()
         transport.close()
         node.close()

@@ -83,6 +83,10 @@ def _table_of_word(value: object) -> object:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _default_rate() -> ConstantRate:
+    return ConstantRate(kind="constant", rate=0.1)
+
+
 LearningRate = Annotated[
     ConstantRate | InverseRate | StepRate | CosineRate,
     BeforeValidator(_table_of_number),
@@ -104,7 +108,7 @@ class Training(Table):
     task: str = "digits"
     model: str | None = None
     batch: int = Field(default=32, ge=1, description="a whole number, at least 1")
-    learning_rate: LearningRate = ConstantRate(kind="constant", rate=0.1)
+    learning_rate: LearningRate = Field(default_factory=_default_rate)
     momentum: float = 0.9
     clip: float | None = None
     weight_decay: float = 0.0

@@ -16,7 +16,7 @@ from typing import Final
 import zmq
 
 from byzsgd.errors import ConfigError
-from byzsgd.runtime.sockets import pending
+from byzsgd.runtime.sockets import READABLE, pending
 
 ZAP_ADDRESS: Final = "inproc://zeromq.zap.01"
 Z85_KEY: Final = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
@@ -86,7 +86,7 @@ class AllowList:
 
     def answer(self) -> None:
         """Answer every question that is waiting; called when the socket is readable."""
-        while pending(self.socket) & zmq.POLLIN:
+        while pending(self.socket) & READABLE:
             request = self.socket.recv_multipart()
             verdict = (b"200", b"OK") if self.admits(request) else (b"400", b"not in the roster")
             self.denied += verdict[0] == b"400"

@@ -77,7 +77,7 @@ class Flow:
             return encode(Hello(self.run, self._receive.tell())), None
         if part := self._next_part():
             return part
-        if self._receive.credit_due and self._allowed:
+        if self.credit_due:
             return encode(self._receive.tell()), None
         return None
 
@@ -100,6 +100,11 @@ class Flow:
     def grant(self, floor: int, kept: int) -> None:
         """The node has moved on to step `floor` and still holds `kept` vectors of this peer."""
         self._receive.grant(floor, kept)
+
+    @property
+    def credit_due(self) -> bool:
+        """Whether the peer must be told of its credit without waiting for a vector of ours."""
+        return self._receive.credit_due and self._allowed is not None
 
     def _next_part(self) -> tuple[bytes, Body] | None:
         if self._allowed is None:

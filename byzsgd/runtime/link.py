@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
 from byzsgd.runtime.flow import Flow, Parcel
-from byzsgd.runtime.sockets import pending
+from byzsgd.runtime.sockets import MORE, NOBLOCK, READABLE, WRITABLE, pending
 from byzsgd.runtime.transport import Listener
 
 TURNS: Final = 32
@@ -52,7 +52,7 @@ class Link:
         self._socket = socket
         self._listener = listener
         self._scheduled = False
-        self._unsent: list[bytes | zmq.Frame] | None = None
+        self._unsent: tuple[bytes, zmq.Frame | None] | None = None
         self._monitor = socket.get_monitor_socket(WATCHED)
         self._watch: list[tuple[int, Callable[[], None]]] = [
             (self._socket.FD, self._serve),
@@ -60,11 +60,16 @@ class Link:
         ]
         for descriptor, callback in self._watch:
             loop.add_reader(descriptor, callback)
-        self.wake()
+        loop.call_soon(self._observe)
 
     def put(self, parcel: Parcel) -> None:
         self.flow.put(parcel)
         self.wake()
+
+    def grant(self, floor: int, kept: int) -> None:
+        self.flow.grant(floor, kept)
+        if self.flow.credit_due:
+            self.wake()
 
     def wake(self) -> None:
         """Look at the socket soon, once however often this is called."""
@@ -82,14 +87,13 @@ class Link:
     def _serve_scheduled(self) -> None:
         self._scheduled = False
         if not self._socket.closed:
-            self._observe()
             self._serve()
 
     def _serve(self) -> None:
         for _ in range(TURNS):
             events = pending(self._socket)
-            received = bool(events & zmq.POLLIN) and self._receive()
-            sent = bool(events & zmq.POLLOUT) and self._send()
+            received = bool(events & READABLE) and self._receive()
+            sent = bool(events & WRITABLE) and self._send()
             if not received and not sent:
                 return
         self.wake()
@@ -99,19 +103,22 @@ class Link:
             following = self.flow.next()
             if following is None:
                 return False
-            head, body = following
-            self._unsent = [head] if body is None else [head, body]
+            self._unsent = following
+        head, body = self._unsent
         try:
-            self._socket.send_multipart(self._unsent, zmq.NOBLOCK, copy=False)
+            self._socket.send(head, NOBLOCK if body is None else MORE)
         except zmq.Again:
             return False
-        self.moved["sent"] += sum(len(frame) for frame in self._unsent)
+        if body is not None:
+            self._socket.send(body, copy=False)  # never waits: the message is accepted as a whole
+            self.moved["sent"] += len(body)
+        self.moved["sent"] += len(head)
         self._unsent = None
         return True
 
     def _receive(self) -> bool:
         try:
-            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            frame = self._socket.recv(NOBLOCK, copy=False)
         except zmq.Again:
             return False
         body = self._socket.recv(copy=False) if frame.more else None
@@ -132,7 +139,9 @@ class Link:
 
     def _observe(self) -> None:
         """Follow what becomes of the connection."""
-        while pending(self._monitor) & zmq.POLLIN:
+        if self._monitor.closed:
+            return
+        while pending(self._monitor) & READABLE:
             event = int(parse_monitor_message(self._monitor.recv_multipart())["event"])
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._unsent = None

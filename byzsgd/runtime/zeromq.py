@@ -81,15 +81,14 @@ class ZeroMQ:
 
     def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
         for peer, link in self.links.items():
-            link.flow.grant(floor, kept(peer))
-            link.wake()
+            link.grant(floor, kept(peer))
 
     def moved(self) -> dict[str, int]:
         """Bytes sent and received over all links, before encryption."""
         total: Counter[str] = Counter()
         for link in self.links.values():
-            total += link.moved
-        return dict(total)
+            total.update(link.moved)
+        return {f"bytes_{direction}": total[direction] for direction in ("sent", "received")}
 
     def close(self) -> None:
         for link in self.links.values():

@@ -191,12 +191,17 @@ def test_a_worker_that_was_deaf_for_a_while_skips() -> None:
 
 
 def losing(receiver: NodeId, step: int, kind: type[Message] = Gradient) -> Network:
-    """A network that loses what one node should hear for one step."""
-    return Network(
-        lost=lambda _, to, message: (
-            to == receiver and message.step == step and isinstance(message, kind)
-        )
-    )
+    """A network that loses what one node first hears of each sender for one step."""
+    said: set[NodeId] = set()
+
+    def lost(sender: NodeId, to: NodeId, message: Message) -> bool:
+        concerned = to == receiver and message.step == step and isinstance(message, kind)
+        first = concerned and sender not in said
+        if first:
+            said.add(sender)
+        return first
+
+    return Network(lost=lost)
 
 
 MUTE_SERVER = {S[0]: Mute}

@@ -177,6 +177,13 @@ def test_own_model_sent_back_by_a_reflection_is_ignored() -> None:
     assert server.state == before
 
 
+def test_own_models_sent_back_are_no_evidence_that_others_are_ahead() -> None:
+    server = started()
+    server.hear_from([ME, *PEERS[:2]], Model(3, "p"))
+    server.hear(TimerFired("patience", 0))
+    assert (server.step, server.catch_ups) == (0, 0)
+
+
 def test_three_peers_are_needed_besides_the_own_model() -> None:
     server = gathering()
     server.hear_from(PEERS[:2] * 3, Model(1, "p"))
