@@ -21,8 +21,8 @@ def pairwise_squared(vectors: Tensor) -> Tensor:
 
     The diagonal is 0. A row with NaN or Inf in it is at distance +inf from all others, and so are
     float64 rows whose squared distance overflows. Relative error about 1e-7; roundings of one sign
-    add up to 1e-5 at most where two rows differ by the same amount in every coordinate. No row
-    affects the distance between two others.
+    add up to 1e-5 at most where two rows differ by the same amount in every coordinate. No row can
+    spoil the distance between two others.
     """
     vectors = vectors.detach()
     squared = _by_blocks(vectors, torch.promote_types(vectors.dtype, torch.float32))

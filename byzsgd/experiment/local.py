@@ -39,8 +39,9 @@ def run_local(
     """Train, and return the run's record; its `status` says whether it reached its last step.
 
     `encryption` is "curve" or, since all links are on the loopback, "none"; `measure_stall` records
-    how long each event loop was away at worst. Ctrl-C ends the run as `interrupted`. Raises `ConfigError` for what the experimenter can mend, with nothing left
-    running and the unfinished record still `.pending`.
+    how long each event loop was away at worst. Ctrl-C ends the run as `interrupted`. Raises
+    `ConfigError` for what the experimenter can mend, with nothing left running and the unfinished
+    record still `.pending`.
     """
     links = Links(encryption, measure_stall)
     record = Record.begin(experiment, runs)

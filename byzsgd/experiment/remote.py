@@ -67,8 +67,8 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
     """Run one node of a roster until it is stopped by SIGINT or SIGTERM.
 
     A node that has done its last step keeps answering, since nobody knows who still needs it.
-    Returns 0 if it had done its last step when it was stopped, else 130. Its measures and a server's
-    models go to `out`. Raises `ConfigError` for what its owner can mend.
+    Returns 0 if it had done its last step when it was stopped, else 130. Its measures, and models
+    of a server, go to `out`. Raises `ConfigError` for what its owner can mend.
     """
     me = NodeId.parse(node)
     members = read_roster(roster)

@@ -57,7 +57,8 @@ async def serve(
     """Run the node `me` until it is stopped.
 
     `meet` is told where the node listens and returns the roster to connect by; it may keep the node
-    to stop it. `measure_stall` times a ticker of 2 ms, which is not for nothing. Raises `ConfigError` for what the experimenter can mend.
+    to stop it. `measure_stall` runs a ticker of 2 ms, which costs. Raises `ConfigError` for what
+    the experimenter can mend.
     """
     torch.set_num_threads(1)
     keep_freed_memory()

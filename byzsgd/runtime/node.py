@@ -137,13 +137,20 @@ class Node:
         """Encode once for all receivers: a view of float32, any other type is work for the lane."""
         vector = vector_of(effect.message)
         if self._layout.dtype == "float32":
-            self._ship(effect, frames_of(vector, self._layout))
+            self._ship(effect, *self._encode(vector))
         else:
             self._lane.submit(
-                lambda: frames_of(vector, self._layout), lambda frames: self._ship(effect, frames)
+                lambda: self._encode(vector), lambda encoded: self._ship(effect, *encoded)
             )
 
-    def _ship(self, effect: Send, frames: list[memoryview]) -> None:
+    def _encode(self, vector: Tensor) -> tuple[list[memoryview], float]:
+        """The frames, and the seconds that it took."""
+        start = time.perf_counter()
+        frames = frames_of(vector, self._layout)
+        return frames, time.perf_counter() - start
+
+    def _ship(self, effect: Send, frames: list[memoryview], seconds: float) -> None:
+        self._watch.add({"encode_s": seconds})
         message = effect.message
         round_ = message.round if isinstance(message, Model) else 0
         parcel = Parcel(KINDS[type(message)], message.step, round_, frames)

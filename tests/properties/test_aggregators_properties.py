@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from byzsgd.aggregators import AGGREGATORS, aggregate
 
+RELAXED = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 RULES = st.sampled_from(sorted(AGGREGATORS))
 SMALL = st.integers(-50, 50)
 ANYTHING = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -23,6 +24,7 @@ def inputs(draw: st.DrawFn, least_f: int = 0) -> tuple[torch.Tensor, int]:
     return torch.tensor(rows, dtype=torch.float32), f
 
 
+@RELAXED
 @given(inputs(), RULES, st.randoms(use_true_random=False))
 def test_the_order_of_rows_matters_only_where_distances_tie(case, rule, random):  # type: ignore[no-untyped-def]
     vectors, f = case
@@ -37,6 +39,7 @@ def test_the_order_of_rows_matters_only_where_distances_tie(case, rule, random):
         assert sorted(order[i] for i in chosen) == list(AGGREGATORS[rule].select(vectors, f))
 
 
+@RELAXED
 @given(inputs(), RULES, SMALL)
 def test_moving_all_rows_moves_the_result(case, rule, shift):  # type: ignore[no-untyped-def]
     vectors, f = case
@@ -47,6 +50,7 @@ def test_moving_all_rows_moves_the_result(case, rule, shift):  # type: ignore[no
         assert select(vectors + shift, f) == select(vectors, f)
 
 
+@RELAXED
 @given(inputs(), RULES, st.integers(-100, 100))
 def test_scaling_all_rows_scales_the_result(case, rule, exponent):  # type: ignore[no-untyped-def]
     vectors, f = case
@@ -54,6 +58,7 @@ def test_scaling_all_rows_scales_the_result(case, rule, exponent):  # type: igno
     assert torch.equal(aggregate(rule, vectors * scale, f), aggregate(rule, vectors, f) * scale)
 
 
+@RELAXED
 @given(inputs(least_f=1), st.data())
 def test_the_median_stays_within_the_honest_range(case, data):  # type: ignore[no-untyped-def]
     vectors, f = case
@@ -65,7 +70,7 @@ def test_the_median_stays_within_the_honest_range(case, data):  # type: ignore[n
     assert bool((result <= honest.max(0).values).all())
 
 
-@settings(deadline=None)
+@RELAXED
 @given(inputs(least_f=1), st.data())
 def test_mda_stays_within_its_bound_of_the_honest_mean(case, data):  # type: ignore[no-untyped-def]
     """Each chosen liar is within the honest diameter of each chosen honest row."""

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
 from typer.testing import CliRunner
 
 from byzsgd.cli import app
