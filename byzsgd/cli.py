@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from byzsgd.errors import ConfigError, unknown_name
+from byzsgd.errors import ConfigError
 
 if TYPE_CHECKING:
     from byzsgd.experiment.config import Experiment
@@ -153,7 +153,7 @@ def keygen(
     from byzsgd.experiment import remote
 
     experiment = _load(file, settings, seed)
-    remote.keygen(experiment, out, _addresses(address or [], experiment))
+    remote.keygen(experiment, out, _addresses(address or []))
     typer.echo(f"wrote the keys and the roster of {len(experiment.cluster.nodes)} nodes to {out}")
 
 
@@ -171,7 +171,6 @@ def node(
     from byzsgd.experiment import remote
 
     experiment = _load(file, settings, seed)
-    _check_node(name, experiment)
     raise typer.Exit(remote.run_node(experiment, roster, name, key, out))
 
 
@@ -196,19 +195,12 @@ def _overrides(settings: list[str] | None, seed: int | None) -> dict[str, object
     return parse_settings(settings or []) | ({} if seed is None else {"seed": seed})
 
 
-def _check_node(name: str, experiment: "Experiment") -> None:
-    known = [str(node) for node in experiment.cluster.nodes]
-    if name not in known:
-        raise unknown_name("node", name, known)
-
-
-def _addresses(words: list[str], experiment: "Experiment") -> dict[str, str]:
+def _addresses(words: list[str]) -> dict[str, str]:
     addresses = {}
     for word in words:
         name, equals, address = word.partition("=")
         if not equals:
             raise ConfigError(f"--address {word}: write NODE=ADDRESS")
-        _check_node(name, experiment)
         addresses[name] = address
     return addresses
 

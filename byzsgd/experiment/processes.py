@@ -56,7 +56,7 @@ class Processes:
         theirs = {name: pair[1] for name, pair in pairs.items()}
         self._zygote = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "nodes.launch"),
+            *("-P", "-m", "nodes.launch"),  # a folder called nodes here is none of ours
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=[theirs[name].fileno() for name in self._names],

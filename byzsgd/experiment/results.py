@@ -118,12 +118,11 @@ class Run:
     def shortfalls(self) -> list[str]:
         """Why the run is no success, in words: empty if it ended and all that is expected holds."""
         steps, expected = self.experiment.plan.steps, self.experiment.expect.accuracy
-        found = []
         if self.status != "finished" or self.steps < steps:
-            found.append(f"{self.status} at step {self.steps} of {steps}")
+            return [f"{self.status} at step {self.steps} of {steps}"]
         if expected is not None and not self.accuracy >= expected:
-            found.append(f"accuracy {self.accuracy:.4f} is below the expected {expected:g}")
-        return found
+            return [f"accuracy {self.accuracy:.4f} is below the expected {expected:g}"]
+        return []
 
     def model(self) -> "nn.Module":
         """A module with the coordinate-wise median of the honest servers' last models.

@@ -85,7 +85,7 @@ def _head(progress: Progress) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
-    bar = ProgressBar(total=progress.steps, completed=progress.step, complete_style="cyan")
+    bar = ProgressBar(progress.steps, progress.step, complete_style="cyan", finished_style="green")
     count = f"step {progress.step}/{progress.steps}{_remaining(progress)}"
     grid.add_row(Text(progress.name, style="bold"), bar, count)
     return grid
@@ -139,6 +139,7 @@ def _side(nodes: list[NodeProgress]) -> RenderableType:
     table = Table.grid(padding=(0, 1))
     for justify, width in (("left", 10), ("left", 8), ("right", 6), ("left", 11)):
         table.add_column(justify=justify, no_wrap=True, max_width=width)  # type: ignore[arg-type]
+    table.columns[1].min_width = 8  # nothing moves when a state changes
     if nodes:
         table.add_row("node", "state", "step", _attack_head(nodes), style="dim")
     for node in shown:
