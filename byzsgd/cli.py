@@ -146,13 +146,20 @@ def keygen(
         list[str] | None,
         typer.Option(metavar="NODE=ADDRESS", help="as server-0=tcp://10.0.0.1:7000"),
     ] = None,
+    only: Annotated[
+        str | None, typer.Option("--node", help="only this node's key: its owner makes it")
+    ] = None,
     settings: Settings = None,
     seed: Seed = None,
 ) -> None:
-    """Make the keys of all nodes and the roster that says who is where."""
+    """Make the keys of all nodes and the roster that says who is where, or the key of one node."""
     from byzsgd.experiment import remote
 
     experiment = _load(file, settings, seed)
+    if only is not None:
+        path, public = remote.keygen_node(experiment, only, out)
+        typer.echo(f'wrote {path}; for the roster: public_key = "{public}"')
+        return
     remote.keygen(experiment, out, _addresses(address or []))
     typer.echo(f"wrote the keys and the roster of {len(experiment.cluster.nodes)} nodes to {out}")
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment, load
 
@@ -39,10 +38,7 @@ def _parser(kind: str) -> argparse.ArgumentParser:
 
 def _check(kind: str, name: str, experiment: Experiment) -> None:
     """A liar must be started as one, and nobody else may be."""
-    node = NodeId.parse(name)
-    if node not in experiment.cluster.nodes:
-        known = ", ".join(map(str, experiment.cluster.nodes))
-        raise ConfigError(f"the experiment has no {name}; it has {known}")
+    node = experiment.node(name)
     right = "adversary" if node in experiment.liars else node.role
     if kind != right:
         lies = " lies in this experiment, so it" if right == "adversary" else ""

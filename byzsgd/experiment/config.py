@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from byzsgd.cluster import NodeId
+from byzsgd.errors import ConfigError
 from byzsgd.experiment.complaints import Faults, Table, complain
 from byzsgd.experiment.lies import Lie, liars, more_than_declared
 from byzsgd.experiment.load import read_table, with_overrides
@@ -84,6 +85,14 @@ class Experiment(Table):
     def liars(self) -> dict[NodeId, Lie]:
         """Who really lies, in node order; may be more or fewer than declared."""
         return {NodeId.parse(name): lie for name, lie in self.byzantine.items()}
+
+    def node(self, name: str) -> NodeId:
+        """The node called `name`. Raises `ConfigError` if there is none."""
+        node = NodeId.parse(name)
+        if node not in self.cluster.nodes:
+            known = ", ".join(map(str, self.cluster.nodes))
+            raise ConfigError(f"experiment {self.name!r} has no {name}; it has {known}")
+        return node
 
     @property
     def honest(self) -> tuple[NodeId, ...]:

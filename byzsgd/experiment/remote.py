@@ -35,10 +35,7 @@ def keygen(experiment: Experiment, out: Path, addresses: Mapping[str, str]) -> N
     """
     nodes = experiment.cluster.nodes
     for name in addresses:
-        if NodeId.parse(name) not in nodes:
-            raise ConfigError(
-                f"{name} is not in this experiment; it has {', '.join(map(str, nodes))}"
-            )
+        experiment.node(name)
     roster_path = out / "roster.toml"
     paths = [roster_path, *(out / f"{node}.key" for node in nodes)]
     if there := [path for path in paths if path.exists()]:
@@ -55,12 +52,13 @@ def keygen(experiment: Experiment, out: Path, addresses: Mapping[str, str]) -> N
     roster_path.write_text(roster.to_toml())
 
 
-def keygen_node(path: Path) -> str:
-    """Write one new key file and return its public key, to be put into the roster."""
+def keygen_node(experiment: Experiment, name: str, out: Path) -> tuple[Path, str]:
+    """Write a new key file for one node; returns its path and the public key for the roster."""
+    path = out / f"{experiment.node(name)}.key"
     key = KeyPair.generate()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     key.write(path)
-    return key.public
+    return path, key.public
 
 
 def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Path) -> int:
@@ -70,7 +68,7 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
     Returns 0 if it had done its last step when it was stopped, else 130. Its measures, and models
     of a server, go to `out`. Raises `ConfigError` for what its owner can mend.
     """
-    me = NodeId.parse(node)
+    me = experiment.node(node)
     members = read_roster(roster)
     members.entry(me)
     if members.experiment != experiment.digest:

@@ -63,8 +63,8 @@ async def serve(
     torch.set_num_threads(1)
     keep_freed_memory()
     parts = build(experiment, me)
-    node = Node(parts.machine, parts.compute, parts.layout, reporter, save)
     window = experiment.plan.window
+    node = Node(parts.machine, parts.compute, parts.layout, reporter, save, window)
     transport = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, node.stop)

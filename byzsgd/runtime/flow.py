@@ -32,6 +32,10 @@ class Parcel:
     round: int
     bodies: Sequence[Body]
 
+    @property
+    def key(self) -> tuple[int, int, int]:
+        return self.kind, self.step, self.round
+
 
 class Flow:
     """Both directions of one link. `hears` are the kinds of message this end listens to."""
@@ -63,7 +67,12 @@ class Flow:
             self._allowed = None
 
     def put(self, parcel: Parcel) -> None:
-        """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it."""
+        """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it.
+
+        What is said again while it still waits to be sent is not queued twice.
+        """
+        if any(parcel.key == waiting.key for waiting in self._outbox):
+            return
         self._outbox.append(parcel)
         if len(self._outbox) > self.window:
             position = 1 if self._index else 0

@@ -39,7 +39,7 @@ from byzsgd.wire import KINDS, Layout, frames_of, vector_of
 class Node:
     """One node of a run, until `stop` or a failure.
 
-    `save` writes a model, on the lane. The transport is given to `start`, since it needs the node
+    `save` writes a model, on the lane; `window` is the plan's. The transport is given to `start`, since it needs the node
     to listen to it.
     """
 
@@ -52,6 +52,7 @@ class Node:
         layout: Layout,
         observer: Observer,
         save: Callable[[int, Tensor], None],
+        window: int,
     ) -> None:
         self.me = compute.me
         self.machine = machine
@@ -60,6 +61,7 @@ class Node:
         self._compute = compute
         self._layout = layout
         self._save = save
+        self._spare = window - 1
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._uncaught)
         self._lane = Lane(self._loop, self.fail)
@@ -103,6 +105,13 @@ class Node:
             self._transport.grant(self.machine.step, self.machine.kept)
         for effect in effects:
             self._perform(effect)
+
+    def fired(self, timer: TimerFired) -> None:
+        """Whoever waited in vain may be holding only what does not help: make room for one more."""
+        self.dispatch(timer)
+        if not self._over.done():
+            kept = self.machine.kept
+            self._transport.grant(self.machine.step, lambda peer: min(kept(peer), self._spare))
 
     def received(self, sender: NodeId, message: Message) -> None:
         self.dispatch(Received(sender, message))
@@ -159,7 +168,7 @@ class Node:
     def _set_timer(self, name: str, step: int, at: float) -> None:
         if name in self._timers:
             self._timers[name].cancel()
-        self._timers[name] = self._loop.call_at(at, self.dispatch, TimerFired(name, step))
+        self._timers[name] = self._loop.call_at(at, self.fired, TimerFired(name, step))
 
     def _computed(self, outcome: Outcome) -> None:
         self._watch.add(outcome.measures)
