@@ -169,7 +169,7 @@ class Conductor:
                 for node, progress in self.progress.nodes.items()
                 if NodeId.parse(node).role == role and progress.state != "dead"
             ]
-            if len(alive) < least or not self._endpoints.get(name):
+            if len(alive) < least or name not in self._endpoints:
                 why = f"{name} died ({how}), and {least} {role}s are needed: {len(alive)} are left"
                 self._end("failed", f"{why}; {self._log_of(name)}")
                 return

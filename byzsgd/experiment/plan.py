@@ -122,8 +122,9 @@ def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> 
         links=peers,
         # of each peer the machine keeps a window, and one more is arriving
         held=peers * (window + 1) * nbytes,
-        # outboxes hold a window of one's own vectors; all receivers share one copy
-        outboxes=window * nbytes,
+        # outboxes share one copy of the newest window of one's own vectors; besides, each peer that
+        # stopped reading holds on to the one that it was being sent
+        outboxes=(window + peers) * nbytes,
         workspace=(rows + SPARE_ROWS) * 4 * dimension,
     )
 

@@ -1,7 +1,9 @@
 """One node, from its parts to its end: what every kind of node process does."""
 
 import asyncio
+import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -75,10 +77,16 @@ async def serve(
         node.start(transport)
         await node.over()
         stall = {"stall_s": meter.longest_s} if meter else {}
-        cpu = {"cpu_s": time.process_time() - began}
-        reporter.happened("totals", {**stall, **cpu, **transport.moved()})
+        used = {"cpu_s": time.process_time() - began, "rss_max_bytes": _rss_max_bytes()}
+        reporter.happened("totals", {**stall, **used, **transport.moved()})
     finally:
         if meter:
             meter.stop()
         transport.close()
         node.close()
+
+
+def _rss_max_bytes() -> int:
+    """The most memory that this process ever held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -39,8 +39,8 @@ from byzsgd.wire import KINDS, Layout, frames_of, vector_of
 class Node:
     """One node of a run, until `stop` or a failure.
 
-    `save` writes a model, on the lane; `window` is the plan's. The transport is given to `start`, since it needs the node
-    to listen to it.
+    `save` writes a model, on the lane; `window` is the plan's. The transport is given to `start`,
+    since it needs the node to listen to it.
     """
 
     _transport: Transport

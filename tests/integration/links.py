@@ -2,9 +2,15 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import torch
+import zmq
+import zmq.asyncio
 from torch import Tensor
 
 from byzsgd.cluster import NodeId
@@ -12,16 +18,27 @@ from byzsgd.errors import WireError
 from byzsgd.protocol import Gradient, Message, Model
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.flow import Parcel
-from byzsgd.runtime.roster import Entry, Roster
+from byzsgd.runtime.roster import Encryption, Entry, Roster
 from byzsgd.runtime.zeromq import ZeroMQ
-from byzsgd.wire import KINDS, Layout, frames_of, stack, vector_of
+from byzsgd.wire import (
+    KINDS,
+    Credit,
+    Hello,
+    Layout,
+    Part,
+    decode,
+    encode,
+    frames_of,
+    stack,
+    vector_of,
+)
 
 SERVER = NodeId("server", 0)
 WORKER = NodeId("worker", 0)
-HEARS = {
-    SERVER: {WORKER: frozenset({KINDS[Gradient]})},
-    WORKER: {SERVER: frozenset({KINDS[Model]})},
-}
+OTHER = NodeId("worker", 1)
+EXPERIMENT = "4" * 64
+WAIT_S = 10.0
+"""What is waited for comes within milliseconds; this only ends a test that has failed."""
 
 
 class Ear:
@@ -30,62 +47,181 @@ class Ear:
     def __init__(self) -> None:
         self.messages: asyncio.Queue[tuple[NodeId, Message]] = asyncio.Queue()
         self.refusals: Counter[tuple[NodeId, str]] = Counter()
-        self.changed = asyncio.Event()
         self.up: dict[NodeId, bool] = {}
+        self.news: list[tuple[NodeId, bool]] = []
+        self._changed = asyncio.Event()
 
     def received(self, sender: NodeId, message: Message) -> None:
         self.messages.put_nowait((sender, message))
+        self._changed.set()
 
     def refused(self, sender: NodeId, error: WireError) -> None:
         self.refusals[sender, error.reason] += 1
-        self.changed.set()
+        self._changed.set()
 
     def linked(self, peer: NodeId, up: bool) -> None:
         self.up[peer] = up
-        self.changed.set()
+        self.news.append((peer, up))
+        self._changed.set()
 
-    async def vector(self, layout: Layout) -> Tensor:
-        """The next vector, within ten seconds."""
-        _, message = await asyncio.wait_for(self.messages.get(), 10)
-        return stack([vector_of(message)], torch.empty(1, layout.dimension))[0]
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until `holds`, which is asked again whenever something was heard."""
+        async with asyncio.timeout(WAIT_S):
+            while not holds():
+                self._changed.clear()
+                await self._changed.wait()
 
-    async def refusal(self, sender: NodeId, reason: str) -> None:
-        """Wait, ten seconds at most, until `sender` was refused for `reason`."""
-        async with asyncio.timeout(10):
-            while not self.refusals[sender, reason]:
-                self.changed.clear()
-                await self.changed.wait()
+    async def message(self) -> tuple[NodeId, Message]:
+        async with asyncio.timeout(WAIT_S):
+            return await self.messages.get()
+
+    async def refusal(self, sender: NodeId, reason: str, times: int = 1) -> None:
+        await self.until(lambda: self.refusals[sender, reason] >= times)
+
+    async def link(self, peer: NodeId, up: bool = True) -> None:
+        await self.until(lambda: self.up.get(peer) is up)
 
 
-class Pair:
-    """A server and a worker, linked. `keys` and `runs` make one of them a stranger."""
+class Net:
+    """Some nodes of one run, linked; `with` opens them all and closes what is still open."""
 
     def __init__(
         self,
         layout: Layout,
+        nodes: Iterable[NodeId] = (SERVER, WORKER),
         *,
         window: int = 4,
-        address: str = "tcp://127.0.0.1:0",
-        encryption: str = "curve",
-        real_keys: Mapping[NodeId, KeyPair] | None = None,
+        encryption: Encryption = "curve",
+        folder: Path | None = None,
     ) -> None:
         self.layout = layout
-        self.keys = {node: KeyPair.generate() for node in (SERVER, WORKER)}
-        self.roster = self.roster_of("4" * 64, address, encryption)
-        self.ears = {node: Ear() for node in self.keys}
         self.window = window
+        self.keys = {node: KeyPair.generate() for node in sorted(nodes)}
+        self.ears = {node: Ear() for node in self.keys}
+        self.open: dict[NodeId, ZeroMQ] = {}
+        entries = {
+            node: Entry(f"ipc://{folder}/{node}" if folder else "tcp://127.0.0.1:0", key.public)
+            for node, key in self.keys.items()
+        }
+        self.roster = Roster(EXPERIMENT, entries, encryption)
 
-    def roster_of(self, experiment: str, address: str, encryption: str) -> Roster:
-        nodes = {node: Entry(address, key.public) for node, key in self.keys.items()}
-        assert encryption in ("curve", "none")
-        return Roster(experiment, nodes, "curve" if encryption == "curve" else "none")
+    def __enter__(self) -> Self:
+        for node in self.keys:
+            self.listen(node)
+        for node in self.keys:
+            self.connect(node)
+        return self
 
-    def node(self, me: NodeId, roster: Roster | None = None) -> ZeroMQ:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        for node in list(self.open):
+            self.close(node)
+
+    def listen(self, me: NodeId, roster: Roster | None = None) -> ZeroMQ:
+        """A node on its ports, which from then on everybody knows; `roster` is what it believes."""
         roster = roster or self.roster
-        return ZeroMQ(
-            me, self.keys[me], roster, HEARS[me], self.layout, self.window, self.ears[me]
-        )
+        kinds = {node: self._hears(node) for node in self.keys if self._linked(node, me)}
+        node = ZeroMQ(me, self.keys[me], roster, kinds, self.layout, self.window, self.ears[me])
+        self.open[me] = node
+        chosen = {(me, peer): endpoint for peer, endpoint in node.listen().items()}
+        self.roster = replace(self.roster, chosen={**self.roster.chosen, **chosen})
+        return node
+
+    def connect(self, me: NodeId, roster: Roster | None = None) -> None:
+        self.open[me].connect(roster or self.roster)
+
+    def close(self, node: NodeId) -> None:
+        self.open.pop(node).close()
+
+    def restart(self, node: NodeId) -> None:
+        """Kill a node and start it anew, on the same ports and with the same key."""
+        self.close(node)
+        self.listen(node)
+        self.connect(node)
+
+    def send(self, sender: NodeId, to: Iterable[NodeId], step: int, vector: Tensor) -> None:
+        kind = Model if sender.role == "server" else Gradient
+        self.open[sender].send(to, parcel(step, vector, self.layout, kind))
+
+    def grant(self, node: NodeId, floor: int) -> None:
+        self.open[node].grant(floor, lambda _: 0)
+
+    async def arrival(self, node: NodeId, step: int) -> Tensor:
+        """The next vector that `node` hears, which is for `step`; then it moves on."""
+        _, message = await self.ears[node].message()
+        assert message.step == step
+        self.grant(node, step + 1)
+        return tensor(message, self.layout)
+
+    async def resumed(self, sender: NodeId, to: NodeId, first: int) -> int:
+        """Send vectors of later and later steps until one arrives; its step."""
+        self.send(sender, [to], first, torch.full((self.layout.dimension,), float(first)))
+        _, message = await self.ears[to].message()
+        self.grant(to, message.step + 1)
+        return message.step
+
+    @staticmethod
+    def _linked(one: NodeId, other: NodeId) -> bool:
+        return one != other and "server" in (one.role, other.role)
+
+    @staticmethod
+    def _hears(peer: NodeId) -> frozenset[int]:
+        return frozenset({KINDS[Model if peer.role == "server" else Gradient]})
+
+
+class Liar:
+    """A worker with a true key that puts whatever it likes on its socket."""
+
+    def __init__(self, net: Net, me: NodeId = WORKER, key: KeyPair | None = None) -> None:
+        self.run = net.roster.run
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.immediate = True
+        if net.roster.encryption == "curve":
+            key = key or net.keys[me]
+            self._socket.curve_secretkey = key.secret.encode()
+            self._socket.curve_publickey = key.public.encode()
+            self._socket.curve_serverkey = net.keys[SERVER].public.encode()
+        self._socket.connect(net.roster.endpoint(SERVER, me))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._socket.close(0)
+        self._context.destroy(0)
+
+    async def say(self, *frames: bytes) -> None:
+        async with asyncio.timeout(WAIT_S):
+            await self._socket.send_multipart(frames)
+
+    async def greet(self, credit: int = 4) -> Credit:
+        """Say Hello and wait for the server's; the credit it gives."""
+        await self.say(encode(Hello(self.run, Credit(1, credit, 0))))
+        heard = await self.hear()
+        assert isinstance(heard, Hello)
+        return heard.credit
+
+    async def hear(self) -> Hello | Credit | Part:
+        async with asyncio.timeout(WAIT_S):
+            head, *_ = await self._socket.recv_multipart()
+        return decode(head)
+
+    async def gradient(self, epoch: int, step: int, frames: Iterable[bytes | memoryview]) -> None:
+        for index, frame in enumerate(frames):
+            part = Part(KINDS[Gradient], epoch, step, 0, index, Credit(1, 4, 0))
+            await self.say(encode(part), bytes(frame))
 
 
 def parcel(step: int, vector: Tensor, layout: Layout, kind: type = Model) -> Parcel:
     return Parcel(KINDS[kind], step, 0, frames_of(vector, layout))
+
+
+def tensor(message: Message, layout: Layout) -> Tensor:
+    return stack([vector_of(message)], torch.empty(1, layout.dimension))[0]
+
+
