@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 from torch import Tensor
@@ -23,7 +23,8 @@ from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.node import Node
 from byzsgd.runtime.roster import Entry, Roster, read_roster
 
-PORT = 7000
+PORT: Final = 7000
+INTERRUPTED: Final = 130
 
 
 def keygen(experiment: Experiment, out: Path, addresses: Mapping[str, str]) -> None:
@@ -79,7 +80,10 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
     missing = [str(other) for other in experiment.cluster.nodes if other not in members.nodes]
     if missing:
         raise ConfigError(f"{roster} has no {', '.join(missing)}: every node needs an entry")
-    return uvloop.run(_run(experiment, members, me, KeyPair.read(key), out))
+    try:
+        return uvloop.run(_run(experiment, members, me, KeyPair.read(key), out))
+    except KeyboardInterrupt:  # before the node was up
+        return INTERRUPTED
 
 
 async def _run(experiment: Experiment, roster: Roster, me: NodeId, key: KeyPair, out: Path) -> int:
@@ -96,7 +100,7 @@ async def _run(experiment: Experiment, roster: Roster, me: NodeId, key: KeyPair,
 
     with Lines(measures_path(out, me)) as measures:
         await serve(experiment, me, key, roster, Reporter(measures, narrator.say), save, meet)
-    return 0 if done.is_set() else 130
+    return 0 if done.is_set() else INTERRUPTED
 
 
 class _Narrator:

@@ -1,7 +1,7 @@
 """Collect the first vectors of distinct senders, within bounds, until there are enough."""
 
 from collections import Counter
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from byzsgd.cluster import NodeId
 from byzsgd.protocol.effects import Inputs
@@ -9,15 +9,19 @@ from byzsgd.protocol.messages import Vector
 
 Slot = TypeVar("Slot", int, tuple[int, int])
 
+REPEATED: Final = 2
+"""TODO"""
+
 
 class Quorum(Generic[Slot]):
     """The first vector per authenticated sender and slot, until `size` of them.
 
     A slot is what a vector is for: a step, or a step and a round; those up to `closed` are of no
-    use. Of each sender at most `window`
-    slots are kept, so that early messages are bounded whatever a liar sends. What comes late,
-    twice, too early or after the quorum is full is dropped and counted in `refused`; nothing
-    changes what was taken.
+    use. Of each sender at most `window` slots are kept, so that early messages are bounded whatever
+    a liar sends: the first it spoke of, which are the next to be used, and in the other half of the
+    window the newest, which are what somebody far behind can go on with. What comes late, twice,
+    too early or after the quorum is full is dropped and counted in `refused`; nothing changes what
+    was taken, and nothing leaves a full slot.
     """
 
     def __init__(self, size: int, window: int, closed: Slot) -> None:
@@ -33,6 +37,8 @@ class Quorum(Generic[Slot]):
         if reason:
             self.refused[sender, reason] += 1
             return False
+        if self.kept(sender) == self.window:
+            self._drop(sender, self._weakest(sender))
         self._held.setdefault(slot, {})[sender] = vector
         return True
 
@@ -81,6 +87,20 @@ class Quorum(Generic[Slot]):
             return "duplicate"
         if self.full(slot):
             return "surplus"
-        if self.kept(sender) >= self.window:
+        if self.kept(sender) == self.window and not self._gives_way(sender, slot):
             return "early"
         return None
+
+    def _gives_way(self, sender: NodeId, slot: Slot) -> bool:
+        """Whether a newer slot finds room. A full one never makes it: others were turned away."""
+        weakest = self._weakest(sender)
+        return weakest < slot and not self.full(weakest)
+
+    def _weakest(self, sender: NodeId) -> Slot:
+        """The oldest slot in the newer half of the sender's full window."""
+        return sorted(slot for slot, held in self._held.items() if sender in held)[self.window // 2]
+
+    def _drop(self, sender: NodeId, slot: Slot) -> None:
+        del self._held[slot][sender]
+        if not self._held[slot]:
+            del self._held[slot]

@@ -2,16 +2,20 @@
 
 gradients ──q_w──▶ updating ─┬─────────────────────────────────▶ gradients
                              └─every T─▶ models ──q_ps──▶ contracting ──▶ gradients
+gradients, models ──2 f + 1 peers ahead──▶ contracting ─┬─in a gather──▶ models
+                                                        └─after it─────▶ gradients
+
+Who waits in vain, and who is done, says its latest models again: somebody may have lost them.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.protocol.effects import Contract, Done, Effect, Save, Send, SetTimer, Update
 from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
 from byzsgd.protocol.messages import Gradient, Model, Vector
-from byzsgd.protocol.quorum import Quorum
+from byzsgd.protocol.quorum import REPEATED, Quorum
 
 PHASES: Final = {
     "starting": {"gradients"},
@@ -29,7 +33,8 @@ class Server:
 
     `step` counts the updates done. The machine never waits for a particular node, only for the
     first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
-    first vector for a step that is still open. `quorum` is how many gradients it waits for, and
+    first vector for a step that is still open. What comes from a stranger, is of another kind or
+    for no step of the plan is counted there as unasked. `quorum` is how many gradients it waits for, and
     `model_quorum` how many models, its own included; only a liar takes fewer than the cluster's.
     """
 
@@ -57,6 +62,8 @@ class Server:
         self.catch_ups = 0
         self._round = 0
         self._rejoining = False
+        self._lately: deque[tuple[Send, ...]] = deque(maxlen=REPEATED)
+        self._unasked: Counter[tuple[NodeId, str]] = Counter()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         match event:
@@ -65,15 +72,19 @@ class Server:
             case Received(sender, Gradient(step, vector)) if sender in self.workers:
                 self.gradients.add(sender, step, vector)
                 return self._proceed(now)
-            case Received(sender, Model(step, params, round_)) if sender in self.peers:
-                if self._is_gather(step, round_):
-                    self.models.add(sender, (step, round_), params)
+            case Received(sender, Model(step, params, round_)) if (
+                sender in self.peers and self._is_planned(step, round_)
+            ):
+                self.models.add(sender, (step, round_), params)
                 return self._proceed(now)
+            case Received(sender, _):
+                self._unasked[sender, "unasked"] += 1
+                return []
             case Updated(step, params) if self.phase == "updating" and step == self.step:
                 return self._updated(params, now)
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 return self._contracted(params, now)
-            case TimerFired("patience", step) if self.phase != "done" and step == self.step:
+            case TimerFired("patience", step) if self._waits and step == self.step:
                 return self._impatient(now)
             case _:
                 return []
@@ -84,7 +95,11 @@ class Server:
 
     @property
     def refused(self) -> Counter[tuple[NodeId, str]]:
-        return self.gradients.refused + self.models.refused
+        return self.gradients.refused + self.models.refused + self._unasked
+
+    @property
+    def _waits(self) -> bool:
+        return self.phase in ("gradients", "models", "done")
 
     def _proceed(self, now: float) -> list[Effect]:
         """Take a quorum that is complete, or catch up when a whole quorum of peers is ahead."""
@@ -107,10 +122,9 @@ class Server:
 
     def _contracted(self, params: Vector, now: float) -> list[Effect]:
         self.params = params
-        if self._rejoining:
-            self._rejoining = False
-            return self._gather(now)
-        self._round += 1
+        if not self._rejoining:
+            self._round += 1
+        self._rejoining = False
         if self._round < self.plan.gather_rounds:
             return self._gather(now)
         return self._scatter(now)
@@ -120,26 +134,33 @@ class Server:
         self._enter("models")
         self.models.include(self.me, (self.step, self._round), self.params)
         shown = Send(self.peers, Model(self.step, self.params, self._round))
+        self._lately.append((shown,))
         return [shown, self._patience(now), *self._proceed(now)]
 
     def _scatter(self, now: float) -> list[Effect]:
-        """Show this model to the workers and wait for their gradients."""
-        self.models.close((self.step, self.plan.gather_rounds))
+        """Show this model to the workers and wait for their gradients.
+
+        To peers it is the round after the last, of whatever step: only who waits in vain shows it.
+        """
+        after = self.plan.gather_rounds
+        self.models.close((self.step, after))
         self._round = 0
+        shown = Send(self.workers, Model(self.step, self.params))
+        self._lately.append((shown, Send(self.peers, Model(self.step, self.params, after))))
         saved: list[Effect] = [Save(self.step, self.params)] if self._saves() else []
         if self.step == self.plan.steps:
             self._enter("done")
-            return [*saved, Done(self.params)]
+            return [*saved, Done(self.params), self._patience(now)]
         self._enter("gradients")
-        shown = Send(self.cluster.worker_ids, Model(self.step, self.params))
         return [shown, *saved, self._patience(now), *self._proceed(now)]
 
     def _catch_up(self, least: int) -> list[Effect]:
-        """Join the newest later gather that at least `least` peers have shown their models for.
+        """Join the newest later round that at least `least` peers have shown their models of.
 
         The workers have moved on, so a server whose messages were lost can never complete its own
         step. The median of 2 f + 1 others stays within the honest range, so it becomes this
-        server's own contribution to that gather: f + 1 of the others may even be waiting for it.
+        server's own model there. In a gather it is its contribution, f + 1 of the others may even
+        be waiting for it; after one it goes to the workers.
         """
         slot = self.models.newest(least, after=(self.step, self._round))
         if not self.plan.catch_up or self.phase not in ("gradients", "models") or not slot:
@@ -152,7 +173,14 @@ class Server:
         return [Contract(self.step, self.models.held(slot))]
 
     def _impatient(self, now: float) -> list[Effect]:
-        return self._catch_up(self.cluster.rejoin_quorum) or [self._patience(now)]
+        caught_up = self._catch_up(self.cluster.rejoin_quorum)
+        return caught_up or [*self._again(), self._patience(now)]
+
+    def _again(self) -> list[Send]:
+        """The same words once more: while the liars are silent everybody has to hear everybody."""
+        if not self.plan.catch_up:
+            return []
+        return [send for sends in self._lately for send in sends if send.to]
 
     def _patience(self, now: float) -> SetTimer:
         return SetTimer("patience", self.step, now + self.plan.patience_s)
@@ -160,9 +188,12 @@ class Server:
     def _saves(self) -> bool:
         return self.plan.saves_at(self.step) or self.step == self.plan.steps
 
-    def _is_gather(self, step: int, round_: int) -> bool:
-        planned = step <= self.plan.steps and 0 <= round_ < self.plan.gather_rounds
-        return planned and self.plan.gathers_at(step)
+    def _is_planned(self, step: int, round_: int) -> bool:
+        """Whether there is such a round: some in a gather, and at each step one after it."""
+        if not 0 < step <= self.plan.steps:
+            return False
+        after = self.plan.gather_rounds
+        return round_ == after or (0 <= round_ < after and self.plan.gathers_at(step))
 
     def _enter(self, phase: str) -> None:
         assert phase in PHASES[self.phase], f"{self.me}: {self.phase} → {phase}"

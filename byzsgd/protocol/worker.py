@@ -1,9 +1,12 @@
 """A worker: the median of q_ps models, a gradient there (arXiv 1905.03853, section 4, algorithm 1).
 
 models ──q_ps──▶ contracting ──▶ gradient ──▶ models
+   └─q_ps of the last step──▶ done
+
+Who waits in vain, and who is done, says its latest gradients again: somebody may have lost them.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Final
 
 from byzsgd.cluster import Cluster, NodeId, Plan
@@ -17,21 +20,22 @@ from byzsgd.protocol.events import (
     TimerFired,
 )
 from byzsgd.protocol.messages import Gradient, Model, Vector
-from byzsgd.protocol.quorum import Quorum
+from byzsgd.protocol.quorum import REPEATED, Quorum
 
 PHASES: Final = {
     "starting": {"models"},
-    "models": {"contracting"},
+    "models": {"contracting", "done"},
     "contracting": {"gradient"},
     "gradient": {"models", "done"},
     "done": set(),
 }
+"""From each phase, those that may follow. Straight to `done` is how a worker skips the rest."""
 
 
 class Worker:
-    """One worker. It holds nothing but the last vector it submitted, which momentum builds on.
+    """One worker. It holds nothing but the last vectors it submitted: momentum builds on the latest.
 
-    `quorum` is how many models it waits for; only a liar takes fewer than the cluster's.
+    What is no model of a server, or is for no step, is counted in `refused` as unasked. `quorum` is how many models it waits for; only a liar takes fewer than the cluster's.
     """
 
     def __init__(self, me: NodeId, cluster: Cluster, plan: Plan, quorum: int | None = None) -> None:
@@ -44,21 +48,27 @@ class Worker:
         self.models: Quorum[int] = Quorum(quorum or cluster.q_servers, plan.window, closed=-1)
         self.catch_ups = 0
         self._last: Vector | None = None
+        self._lately: deque[Send] = deque(maxlen=REPEATED)
+        self._unasked: Counter[tuple[NodeId, str]] = Counter()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         match event:
             case Started() if self.phase == "starting":
                 return self._await_models(now)
-            case Received(sender, Model(step, params, 0)) if sender in self.servers:
-                if step < self.plan.steps:
-                    self.models.add(sender, step, params)
+            case Received(sender, Model(step, params, 0)) if (
+                sender in self.servers and step <= self.plan.steps
+            ):
+                self.models.add(sender, step, params)
                 return self._proceed()
+            case Received(sender, _):
+                self._unasked[sender, "unasked"] += 1
+                return []
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 self._enter("gradient")
                 return [ComputeGradient(step, params, self._last)]
             case GradientComputed(step, vector) if self.phase == "gradient" and step == self.step:
                 return self._computed(vector, now)
-            case TimerFired("patience", step) if self.phase == "models" and step == self.step:
+            case TimerFired("patience", step) if self._waits and step == self.step:
                 return self._impatient(now)
             case _:
                 return []
@@ -69,7 +79,11 @@ class Worker:
 
     @property
     def refused(self) -> Counter[tuple[NodeId, str]]:
-        return self.models.refused
+        return self.models.refused + self._unasked
+
+    @property
+    def _waits(self) -> bool:
+        return self.phase in ("models", "done")
 
     def _proceed(self) -> list[Effect]:
         if self.phase != "models" or not self.models.full(self.step):
@@ -79,29 +93,38 @@ class Worker:
 
     def _computed(self, vector: Vector, now: float) -> list[Effect]:
         self._last = vector
-        shown = Send(self.cluster.server_ids, Gradient(self.step, vector))
+        shown = Send(self.servers, Gradient(self.step, vector))
+        self._lately.append(shown)
         self.step += 1
         if self.step < self.plan.steps:
             return [shown, *self._await_models(now)]
-        self._enter("done")
-        return [shown, Done(None)]
+        return [shown, *self._finish(now)]
 
     def _await_models(self, now: float) -> list[Effect]:
         self._enter("models")
         return [self._patience(now), *self._proceed()]
 
+    def _finish(self, now: float) -> list[Effect]:
+        self._enter("done")
+        return [Done(None), self._patience(now)]
+
     def _impatient(self, now: float) -> list[Effect]:
+        if not self.plan.catch_up:
+            return [self._patience(now)]
+        return self._skip(now) or [*self._lately, self._patience(now)]
+
+    def _skip(self, now: float) -> list[Effect]:
         """Models of this step were lost: go on at the newest step that a quorum has shown.
 
         A worker may skip steps safely, it holds no state that others rely on; but it skips none
         while it need not, since a slower server may still be waiting for just that gradient.
         """
         later = self.models.newest(self.models.size, after=self.step)
-        if not self.plan.catch_up or later is None:
-            return [self._patience(now)]
+        if later is None:
+            return []
         self.step = later
         self.catch_ups += 1
-        return self._proceed()
+        return self._finish(now) if later == self.plan.steps else self._proceed()
 
     def _patience(self, now: float) -> SetTimer:
         return SetTimer("patience", self.step, now + self.plan.patience_s)

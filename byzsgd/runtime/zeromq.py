@@ -71,8 +71,8 @@ class ZeroMQ:
                 socket = self._socket(endpoint)
                 if roster.encryption == "curve":
                     self._as_client(socket, roster.entry(peer).public_key)
-                socket.connect(endpoint)
                 self._open(peer, socket)
+                socket.connect(endpoint)
 
     def send(self, to: Iterable[NodeId], parcel: Parcel) -> None:
         shared = replace(parcel, bodies=[zmq.Frame(body) for body in parcel.bodies])
@@ -108,19 +108,18 @@ class ZeroMQ:
         socket = self._socket(endpoint)
         if self.roster.encryption == "curve":
             self._as_server(socket, peer)
+        self._open(peer, socket)
         try:
             socket.bind(endpoint)
         except zmq.ZMQError as error:
-            socket.close(0)
             raise ConfigError(
                 f"{self.me} cannot listen on {endpoint} for {peer}: {error.strerror}; is another "
                 f"run using it? Stop that one, or give {self.me} another address in the roster"
             ) from None
-        chosen = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._open(peer, socket)
-        return chosen
+        return socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def _open(self, peer: NodeId, socket: "zmq.Socket[bytes]") -> None:
+        """Watch a socket, before it can have a connection: none may stand without our knowing."""
         self.links[peer] = Link(self._loop, socket, peer, self._flows[peer], self._listener)
 
     def _socket(self, endpoint: str) -> "zmq.Socket[bytes]":

@@ -44,7 +44,7 @@ def test_the_quickstart_by_hand() -> None:
     assert worker.outboxes == (4 + 5) * 4000
     assert server.workspace == (5 + 4) * 4 * 1000
     assert worker.workspace == (4 + 4) * 4 * 1000
-    assert server.total == 220_000 + 16_000 + 36_000 + PROCESS_RSS_BYTES
+    assert server.total == 220_000 + 60_000 + 36_000 + PROCESS_RSS_BYTES
     assert report.warnings == ()
 
 
