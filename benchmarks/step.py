@@ -113,7 +113,7 @@ def measured(case: Case, folder: Path) -> dict[str, Any]:
         "bytes": sum(line["bytes_sent"] for line in totals) / case.steps,
         "cpu": sum(line["cpu_s"] for line in totals) / case.steps,
         "stall": max(line.get("stall_s", 0.0) for line in totals),
-        "pss": read_json(run.path / "result.json")["pss_bytes"],
+        "pss": read_json(run.path / "result.json")["nodes_pss_bytes"],
     }
 
 

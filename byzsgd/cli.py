@@ -5,6 +5,7 @@ the run reached its last step and what it expects holds, 1 when not, 2 for a mis
 given, 130 after Ctrl-C.
 """
 
+import os
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -182,6 +183,9 @@ def node(
 
 
 def main() -> None:
+    # Threads of a library's own would keep the launcher from forking its processes off itself.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     app()
 
 

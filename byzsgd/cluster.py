@@ -6,6 +6,7 @@ numbers from here, so that no bound is written down twice.
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -13,6 +14,13 @@ from byzsgd.errors import ConfigError
 
 Role = Literal["server", "worker"]
 Mode = Literal["async"]
+
+REPEATED: Final = 2
+"""How many of the models or gradients it showed last a node shows again when it waits in vain.
+
+Nobody gets ahead but past q_ps − f_ps correct servers, so these are nowhere but in front or one
+step, or round of a gather, behind it: of two that each shows again, all of them have one in common.
+"""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -126,10 +134,15 @@ class Plan:
     """How long to train and how often the servers gather.
 
     `steps` updates in all; the servers contract their models after every `gather_every` of them
-    (T), `gather_rounds` times in a row. A node keeps at most `window` early vectors of each sender.
-    A node that has waited `patience_s` seconds at one step and could continue at a later one does
-    (`catch_up`, our extension to the paper for networks that lose messages). `save_every` steps a
-    server's model is saved, 0 for never; the last one always is.
+    (T), `gather_rounds` times in a row. A node keeps at most `window` early vectors of each sender;
+    with fewer than two it may be unable to catch up.
+
+    `catch_up` is our extension to the paper, for networks that lose messages and for nodes that are
+    slow. A node that has waited `patience_s` seconds at one step continues at a later one if it
+    can. If not it shows again what it showed last, the same vectors, since somebody may have lost
+    them, and so does a node that is done. Without `catch_up` nothing is ever said twice.
+
+    Every `save_every` steps a server's model is saved, 0 for never; the last one always is.
     """
 
     steps: int
@@ -172,4 +185,10 @@ def gather_period(lipschitz: float, learning_rate: float) -> int:
         raise ConfigError(
             f"lipschitz = {lipschitz} and learning_rate = {learning_rate}: must be > 0"
         )
-    return max(1, math.floor(1 / (3 * lipschitz * learning_rate)))
+    product = lipschitz * learning_rate
+    if product < sys.float_info.min:
+        raise ConfigError(
+            f"lipschitz = {lipschitz} and learning_rate = {learning_rate}: "
+            "their product is too small for a period"
+        )
+    return max(1, math.floor(1 / (3 * product)))

@@ -237,6 +237,8 @@ def check(one: Machine, event: Event) -> None:
         assert one.step <= one.plan.steps
         if isinstance(event, Received):
             assert one.kept(event.sender) <= one.plan.window
+        for quorum in (one.models, one.gradients) if isinstance(one, Server) else (one.models,):
+            assert all(quorum._held.values()), "a slot that nobody is in is no slot"
 
 
 def check_quorums(world: World, cluster: Cluster) -> None:
@@ -258,6 +260,38 @@ def check_quorums(world: World, cluster: Cluster) -> None:
             case _:
                 continue
         assert senders == sorted(set(senders))
+
+
+def check_repeats(world: World, plan: Plan) -> int:
+    """G6: what an honest node says of one kind, step and round to one side is one and the same.
+
+    It is said again only when patience has run out, and only with `catch_up`; so is what nobody
+    needs but those who are behind. Returns how often.
+    """
+    said: dict[object, Message] = {}
+    patience: dict[NodeId, float] = {}
+    repeats = 0
+    for now, node, effect in world.history:
+        match effect:
+            case Send(to, message) if not isinstance(world.machines[node], Liar):
+                round_ = message.round if isinstance(message, Model) else 0
+                key = (node, to[0].role, type(message), message.step, round_)
+                if key in said or _for_those_behind(to, message, plan):
+                    assert plan.catch_up
+                    assert now >= patience[node]
+                    repeats += 1
+                assert said.setdefault(key, message) == message
+            case SetTimer("patience", _, at):
+                patience[node] = at
+    return repeats
+
+
+def _for_those_behind(to: tuple[NodeId, ...], message: Message, plan: Plan) -> bool:
+    """A server's model after the last round to its peers, and its result to the workers."""
+    if not isinstance(message, Model):
+        return False
+    result = to[0].role == "worker" and message.step == plan.steps
+    return result or message.round == plan.gather_rounds
 
 
 class Liar:
@@ -303,6 +337,14 @@ class Turncoat(Liar):
 
     def lies(self, send: Send, now: float) -> list[Send]:
         return [send] if now < self.until_s else []
+
+
+class Fickle(Liar):
+    """Helps each receiver for another while, and so leaves some behind that others need."""
+
+    def lies(self, send: Send, now: float) -> list[Send]:
+        to = tuple(node for node in send.to if now < 0.4 * draw("fickle", self.node, node))
+        return [Send(to, send.message)] if to else []
 
 
 class Equivocator(Liar):

@@ -82,6 +82,10 @@ class Conductor:
         self._check_quorums(name, how)
         self._check_done()
 
+    def broke(self, error: BaseException) -> None:
+        if not self._status.done():
+            self._status.set_exception(error)
+
     def heard(self, name: str, word: Word) -> None:
         kind = word.pop("kind")
         match kind:
@@ -207,7 +211,7 @@ class Conductor:
             return
         if self._alarm:
             self._alarm.cancel()
-        self._more["pss_bytes"] = self._processes.pss_bytes()
+        self._more |= self._processes.pss_bytes()
         self._more["message"] = message
         if status != "finished":
             self._ended = self._loop.time()
@@ -234,9 +238,11 @@ class Conductor:
         ]
 
     def _log_of(self, name: str) -> str:
+        """Where it will be once this run has ended, and what it says last."""
         path = log_path(self.record.path, name)
         lines = path.read_text(errors="replace").splitlines()[-LOG_LINES:] if path.exists() else []
-        return f"its log {path}" + (" ends with\n  " + "\n  ".join(lines) if lines else " is empty")
+        said = " ends with\n  " + "\n  ".join(lines) if lines else " is empty"
+        return f"its log {log_path(self.record.final_path, name)}{said}"
 
 
 def _progress(experiment: Experiment) -> Progress:

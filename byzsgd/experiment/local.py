@@ -8,7 +8,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -45,8 +45,10 @@ def run_local(
     """
     links = Links(encryption, measure_stall)
     record = Record.begin(experiment, runs)
+    ctrl_c: Future[None] = Future()
     try:
-        status, conductor = _outside_any_loop(_run(experiment, record, view, links))
+        work = _run(experiment, record, view, links, ctrl_c)
+        status, conductor = _outside_any_loop(work, ctrl_c)
     except BaseException:
         record.close()
         raise
@@ -57,14 +59,23 @@ def run_local(
     return record.finish(status, **conductor.result())
 
 
-def _outside_any_loop(work: Coroutine[None, None, Result]) -> Result:
-    """Run in an event loop of its own; where this thread has one, as in a notebook, on another."""
+def _outside_any_loop(work: Coroutine[None, None, Result], ctrl_c: Future[None]) -> Result:
+    """Run in an event loop of its own; where this thread has one, as in a notebook, on another.
+
+    No signal reaches that other thread: `ctrl_c` tells it of this one's KeyboardInterrupt.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        running = thread.submit(asyncio.run, work)
+        while True:
+            try:
+                return running.result()
+            except KeyboardInterrupt:
+                if not ctrl_c.done():
+                    ctrl_c.set_result(None)
 
 
 def _unseen(progress: Progress) -> None:
@@ -72,10 +83,15 @@ def _unseen(progress: Progress) -> None:
 
 
 async def _run(
-    experiment: Experiment, record: Record, view: View | None, links: Links
+    experiment: Experiment,
+    record: Record,
+    view: View | None,
+    links: Links,
+    ctrl_c: Future[None],
 ) -> tuple[Status, Conductor]:
     processes = Processes(experiment, record.path, links)
     conductor = Conductor(experiment, record, processes, view.show if view else _unseen)
+    asyncio.wrap_future(ctrl_c).add_done_callback(lambda _: conductor.interrupt())
     loop = asyncio.get_running_loop()
     ours = SIGNALS if threading.current_thread() is threading.main_thread() else ()
     for number in ours:

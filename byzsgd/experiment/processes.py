@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import socket
-import sys
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from byzsgd.experiment.channel import Word, encoded
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import log_path
+from byzsgd.experiment.zygote import Zygote
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.roster import Encryption
 
@@ -35,6 +36,8 @@ class Audience(Protocol):
 
     def heard(self, name: str, word: Word) -> None: ...
     def exited(self, name: str, code: int) -> None: ...
+    def broke(self, error: BaseException) -> None:
+        """Hears no more, since one of the other two failed: a bug, or a view's fault."""
 
 
 class Processes:
@@ -48,95 +51,85 @@ class Processes:
         self._links = links
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._zygote: asyncio.subprocess.Process | None = None
+        self._zygote: Zygote | None = None
 
     async def start(self, audience: Audience) -> None:
         """Have all processes forked; from then on the audience hears them."""
         pairs = {name: socket.socketpair() for name in self._names}
-        theirs = {name: pair[1] for name, pair in pairs.items()}
-        self._zygote = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-P", "-m", "nodes.launch"),  # a folder called nodes here is none of ours
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            pass_fds=[theirs[name].fileno() for name in self._names],
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        await self._brief(theirs)
+        theirs = {name: pair[1].fileno() for name, pair in pairs.items()}
+        self._zygote = Zygote.start(list(theirs.values()))
+        self._zygote.tell(self._brief(theirs))
         for name, (ours, child_end) in pairs.items():
             child_end.close()
             reader, self._writers[name] = await asyncio.open_unix_connection(sock=ours)
             self._follow(self._listen(name, reader, audience))
-        self._follow(self._watch(audience))
+        self._account = self._follow(self._watch(self._zygote, audience))
 
     def say(self, name: str, kind: str, **details: Any) -> None:
         """Tell one process something; one that is gone does not hear it."""
         if name in self._writers:
             self._writers[name].write(encoded(kind, **details))
 
-    def pss_bytes(self) -> int:
-        """The memory of all nodes, shared pages counted once; 0 where the system does not tell."""
-        return sum(_pss_bytes(pid) for name, pid in self.pids.items() if name != EVALUATOR)
+    def pss_bytes(self) -> dict[str, int]:
+        """The memory of the nodes, and of everything, shared pages counted once.
+
+        Empty where the system does not tell.
+        """
+        sizes = {name: _pss_bytes(pid) for name, pid in self.pids.items()}
+        nodes = sum(size for name, size in sizes.items() if name != EVALUATOR)
+        rest = [os.getpid()] + ([self._zygote.pid] if self._zygote else [])
+        everything = sum(sizes.values()) + sum(map(_pss_bytes, rest))
+        return {"nodes_pss_bytes": nodes, "all_pss_bytes": everything} if everything else {}
 
     async def stop(self) -> None:
         """Have everybody leave, kill who does not, and wait until nobody is left."""
+        if self._zygote is None:
+            return
         for writer in self._writers.values():
             writer.write(encoded("stop"))
-        if self._zygote:
-            try:
-                await asyncio.wait_for(self._zygote.wait(), STOP_S)
-            except TimeoutError:
-                self._kill()
-                await self._zygote.wait()
+        done, _ = await asyncio.wait([self._account], timeout=STOP_S)
+        if not done:
+            self._kill(self._zygote)
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._zygote.reap()
         for writer in self._writers.values():
             writer.close()
 
-    def _kill(self) -> None:
+    def _kill(self, zygote: Zygote) -> None:
         for pid in self.pids.values():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        assert self._zygote is not None
-        self._zygote.kill()
+        zygote.kill()
 
-    async def _brief(self, theirs: dict[str, socket.socket]) -> None:
-        """Hand the zygote all it needs. Keys go this way, never on a command line."""
+    def _brief(self, sockets: Mapping[str, int]) -> Word:
+        """All that the zygote needs. Keys go this way, never on a command line."""
         keys = {str(node): KeyPair.generate() for node in self._experiment.cluster.nodes}
-        children = [
-            {
-                "name": name,
-                "fd": theirs[name].fileno(),
-                "log": str(log_path(self._record, name)),
-            }
-            for name in self._names
-        ]
-        brief = {
+        return {
             "experiment": self._experiment.to_dict(),
             "record": str(self._record),
             "encryption": self._links.encryption,
             "measure_stall": self._links.measure_stall,
             "addresses": dict.fromkeys(keys, ADDRESS),
             "keys": {n: {"public": k.public, "secret": k.secret} for n, k in keys.items()},
-            "children": children,
+            "children": [
+                {"name": name, "fd": fd, "log": str(log_path(self._record, name))}
+                for name, fd in sockets.items()
+            ],
         }
-        assert self._zygote is not None
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.write(json.dumps(brief).encode())
-        await self._zygote.stdin.drain()
-        self._zygote.stdin.close()
 
     async def _listen(self, name: str, reader: asyncio.StreamReader, audience: Audience) -> None:
         while line := await _line(reader):
             audience.heard(name, json.loads(line))
 
-    async def _watch(self, audience: Audience) -> None:
-        """Follow the zygote's account of who lives."""
-        assert self._zygote is not None
-        assert self._zygote.stdout is not None
-        while line := await self._zygote.stdout.readline():
+    async def _watch(self, zygote: Zygote, audience: Audience) -> None:
+        """Follow the zygote's account of who lives, until nobody does."""
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(zygote.account, "rb")
+        protocol = asyncio.StreamReaderProtocol(reader)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        while line := await _line(reader):
             word = json.loads(line)
             if word["kind"] == "forked":
                 self.pids[word["name"]] = word["pid"]
@@ -146,8 +139,10 @@ class Processes:
         for name in list(self.pids):
             audience.exited(name, -signal.SIGKILL)
 
-    def _follow(self, listening: Any) -> None:
-        self._tasks.append(asyncio.create_task(listening))
+    def _follow(self, listening: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(listening)
+        self._tasks.append(task)
+        return task
 
 
 def _pss_bytes(pid: int) -> int:

@@ -114,10 +114,14 @@ class Record:
                 **more,
             },
         )
-        final = self.path.with_name(self.path.name.removesuffix(PENDING))
-        os.rename(self.path, final)
-        self.path = final
-        return Run.open(final)
+        os.rename(self.path, self.final_path)
+        self.path = self.final_path
+        return Run.open(self.path)
+
+    @property
+    def final_path(self) -> Path:
+        """What the directory is called once the run has ended."""
+        return self.path.with_name(self.path.name.removesuffix(PENDING))
 
     def close(self) -> None:
         """Close the files. A record that is closed and not finished stays pending."""

@@ -30,15 +30,12 @@ class View:
         self._message = ""
 
     def show(self, progress: Progress) -> None:
-        if self._live:
-            self._live.update(render(progress))
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live_picture().update(render(progress))
         else:
             self._print(progress)
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ)
-            self._live.start()
         return self
 
     def __exit__(
@@ -50,6 +47,13 @@ class View:
         if self._live:
             self._live.stop()
             self._live = None
+
+    def _live_picture(self) -> Live:
+        """Begun when there is something to see: its thread would keep the launcher from forking."""
+        if self._live is None:
+            self._live = Live(console=self._console, refresh_per_second=REFRESH_HZ)
+            self._live.start()
+        return self._live
 
     def _print(self, progress: Progress) -> None:
         """Whatever is new in the message, and a line for each tenth of the steps."""

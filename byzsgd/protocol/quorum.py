@@ -1,16 +1,13 @@
 """Collect the first vectors of distinct senders, within bounds, until there are enough."""
 
 from collections import Counter
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from byzsgd.cluster import NodeId
 from byzsgd.protocol.effects import Inputs
 from byzsgd.protocol.messages import Vector
 
 Slot = TypeVar("Slot", int, tuple[int, int])
-
-REPEATED: Final = 2
-"""TODO"""
 
 
 class Quorum(Generic[Slot]):

@@ -11,11 +11,11 @@ Who waits in vain, and who is done, says its latest models again: somebody may h
 from collections import Counter, deque
 from typing import Final
 
-from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
 from byzsgd.protocol.effects import Contract, Done, Effect, Save, Send, SetTimer, Update
 from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
 from byzsgd.protocol.messages import Gradient, Model, Vector
-from byzsgd.protocol.quorum import REPEATED, Quorum
+from byzsgd.protocol.quorum import Quorum
 
 PHASES: Final = {
     "starting": {"gradients"},
@@ -27,15 +27,19 @@ PHASES: Final = {
 }
 """From each phase, those that may follow. Straight to `contracting` is how a server catches up."""
 
+WAITING: Final = {"gradients", "models", "done"}
+"""The phases in which patience may end; in the others a computation is under way."""
+
 
 class Server:
     """One replica. `params` is the initial model, equal at all correct servers.
 
     `step` counts the updates done. The machine never waits for a particular node, only for the
     first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
-    first vector for a step that is still open. What comes from a stranger, is of another kind or
-    for no step of the plan is counted there as unasked. `quorum` is how many gradients it waits for, and
-    `model_quorum` how many models, its own included; only a liar takes fewer than the cluster's.
+    first vector for a step that is still open. What strangers say, what is of another kind and what
+    is for no round of the plan counts there as unasked. `quorum` is how many gradients it waits
+    for, and `model_quorum` how many models, its own included; only a liar takes fewer than the
+    cluster's.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Server:
                 return self._updated(params, now)
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 return self._contracted(params, now)
-            case TimerFired("patience", step) if self._waits and step == self.step:
+            case TimerFired("patience", step) if step == self.step and self.phase in WAITING:
                 return self._impatient(now)
             case _:
                 return []
@@ -96,10 +100,6 @@ class Server:
     @property
     def refused(self) -> Counter[tuple[NodeId, str]]:
         return self.gradients.refused + self.models.refused + self._unasked
-
-    @property
-    def _waits(self) -> bool:
-        return self.phase in ("gradients", "models", "done")
 
     def _proceed(self, now: float) -> list[Effect]:
         """Take a quorum that is complete, or catch up when a whole quorum of peers is ahead."""
@@ -140,13 +140,15 @@ class Server:
     def _scatter(self, now: float) -> list[Effect]:
         """Show this model to the workers and wait for their gradients.
 
-        To peers it is the round after the last, of whatever step: only who waits in vain shows it.
+        To peers it is the round after the last, of whatever step. They are shown it only by those
+        who wait in vain, and not at step 0: nobody is behind that.
         """
         after = self.plan.gather_rounds
         self.models.close((self.step, after))
         self._round = 0
         shown = Send(self.workers, Model(self.step, self.params))
-        self._lately.append((shown, Send(self.peers, Model(self.step, self.params, after))))
+        behind = self.peers if self.step > 0 else ()
+        self._lately.append((shown, Send(behind, Model(self.step, self.params, after))))
         saved: list[Effect] = [Save(self.step, self.params)] if self._saves() else []
         if self.step == self.plan.steps:
             self._enter("done")

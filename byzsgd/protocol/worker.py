@@ -9,7 +9,7 @@ Who waits in vain, and who is done, says its latest gradients again: somebody ma
 from collections import Counter, deque
 from typing import Final
 
-from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
 from byzsgd.protocol.effects import ComputeGradient, Contract, Done, Effect, Send, SetTimer
 from byzsgd.protocol.events import (
     Contracted,
@@ -20,7 +20,7 @@ from byzsgd.protocol.events import (
     TimerFired,
 )
 from byzsgd.protocol.messages import Gradient, Model, Vector
-from byzsgd.protocol.quorum import REPEATED, Quorum
+from byzsgd.protocol.quorum import Quorum
 
 PHASES: Final = {
     "starting": {"models"},
@@ -31,11 +31,15 @@ PHASES: Final = {
 }
 """From each phase, those that may follow. Straight to `done` is how a worker skips the rest."""
 
+WAITING: Final = {"models", "done"}
+"""The phases in which patience may end; in the others a computation is under way."""
+
 
 class Worker:
-    """One worker. It holds nothing but the last vectors it submitted: momentum builds on the latest.
+    """One worker. All it holds are the vectors it submitted lately; momentum builds on the last.
 
-    What is no model of a server, or is for no step, is counted in `refused` as unasked. `quorum` is how many models it waits for; only a liar takes fewer than the cluster's.
+    What is no server's model, or is for no step of the plan, counts in `refused` as unasked.
+    `quorum` is how many models it waits for; only a liar takes fewer than the cluster's.
     """
 
     def __init__(self, me: NodeId, cluster: Cluster, plan: Plan, quorum: int | None = None) -> None:
@@ -68,7 +72,7 @@ class Worker:
                 return [ComputeGradient(step, params, self._last)]
             case GradientComputed(step, vector) if self.phase == "gradient" and step == self.step:
                 return self._computed(vector, now)
-            case TimerFired("patience", step) if self._waits and step == self.step:
+            case TimerFired("patience", step) if step == self.step and self.phase in WAITING:
                 return self._impatient(now)
             case _:
                 return []
@@ -80,10 +84,6 @@ class Worker:
     @property
     def refused(self) -> Counter[tuple[NodeId, str]]:
         return self.models.refused + self._unasked
-
-    @property
-    def _waits(self) -> bool:
-        return self.phase in ("models", "done")
 
     def _proceed(self) -> list[Effect]:
         if self.phase != "models" or not self.models.full(self.step):

@@ -51,20 +51,15 @@ class Flow:
         self._sent = 0
         self._allowed: Credit | None = None
         self._hello_due = False
-        self._greeting_due = False
-        self._greeted_ahead = False
 
     def opened(self) -> None:
         """A connection stands: greet, and start anew in both directions.
 
-        The peer's greeting may have come before the news of the connection itself.
+        Nothing that came over it may be heard before this, or the peer's greeting is forgotten.
         """
         self._receive.restart()
         self._hello_due = True
-        self._greeting_due = not self._greeted_ahead
-        self._greeted_ahead = False
-        if self._greeting_due:
-            self._allowed = None
+        self._allowed = None
 
     def put(self, parcel: Parcel) -> None:
         """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it.
@@ -74,9 +69,9 @@ class Flow:
         if any(parcel.key == waiting.key for waiting in self._outbox):
             return
         self._outbox.append(parcel)
-        if len(self._outbox) > self.window:
-            position = 1 if self._index else 0
-            del self._outbox[position]
+        begun = 1 if self._index else 0
+        if len(self._outbox) > begun + self.window:
+            del self._outbox[begun]
             self.dropped["overflow"] += 1
 
     def next(self) -> tuple[bytes, Body | None] | None:
@@ -136,8 +131,6 @@ class Flow:
     def _greeted(self, run: bytes, credit: Credit) -> None:
         if run != self.run:
             raise WireError("run", "the peer works on another experiment or roster")
-        self._greeted_ahead = not self._greeting_due
-        self._greeting_due = False
         self._allowed = credit
         self._index = 0
         self._sent = 0

@@ -90,8 +90,12 @@ class Link:
             self._serve()
 
     def _serve(self) -> None:
+        """Move what can be moved. ZeroMQ tells of a connection before it hands over what came on
+        it, and here that order is kept: a peer's first word belongs to the connection just opened.
+        """
         for _ in range(TURNS):
             events = pending(self._socket)
+            self._observe()
             received = bool(events & READABLE) and self._receive()
             sent = bool(events & WRITABLE) and self._send()
             if not received and not sent:
@@ -122,8 +126,8 @@ class Link:
         except zmq.Again:
             return False
         body = self._socket.recv(copy=False) if frame.more else None
-        surplus = bool(body and body.more)
-        while body is not None and surplus and self._socket.getsockopt(zmq.RCVMORE):
+        surplus = body is not None and body.more  # an empty frame is false in itself
+        while surplus and self._socket.getsockopt(zmq.RCVMORE):
             self._socket.recv()
         self.moved["received"] += len(frame) + (len(body) if body is not None else 0)
         try:

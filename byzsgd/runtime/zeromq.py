@@ -42,6 +42,7 @@ class ZeroMQ:
         window: int,
         listener: Listener,
     ) -> None:
+        _check_identity(me, key, roster)
         self.me = me
         self.roster = roster
         self.links: dict[NodeId, Link] = {}
@@ -55,7 +56,6 @@ class ZeroMQ:
         self._loop = asyncio.get_running_loop()
         self._context: zmq.Context[Any] = zmq.Context(io_threads=1)
         self._allow: AllowList | None = None
-        _check_identity(me, key, roster)
 
     def listen(self) -> dict[NodeId, str]:
         """Open a port for every later node; returns where. Raises `ConfigError` for a taken one."""

@@ -83,13 +83,17 @@ class Ear:
 
 
 class Net:
-    """Some nodes of one run, linked; `with` opens them all and closes what is still open."""
+    """Some nodes of one run, linked; `with` opens them and closes what is open at the end.
+
+    Those who are `absent` have keys, and the others expect them.
+    """
 
     def __init__(
         self,
         layout: Layout,
         nodes: Iterable[NodeId] = (SERVER, WORKER),
         *,
+        absent: Iterable[NodeId] = (),
         window: int = 4,
         encryption: Encryption = "curve",
         folder: Path | None = None,
@@ -98,6 +102,7 @@ class Net:
         self.window = window
         self.keys = {node: KeyPair.generate() for node in sorted(nodes)}
         self.ears = {node: Ear() for node in self.keys}
+        self.present = [node for node in self.keys if node not in absent]
         self.open: dict[NodeId, ZeroMQ] = {}
         entries = {
             node: Entry(f"ipc://{folder}/{node}" if folder else "tcp://127.0.0.1:0", key.public)
@@ -106,9 +111,9 @@ class Net:
         self.roster = Roster(EXPERIMENT, entries, encryption)
 
     def __enter__(self) -> Self:
-        for node in self.keys:
+        for node in self.present:
             self.listen(node)
-        for node in self.keys:
+        for node in self.present:
             self.connect(node)
         return self
 
@@ -154,12 +159,11 @@ class Net:
         self.grant(node, step + 1)
         return tensor(message, self.layout)
 
-    async def resumed(self, sender: NodeId, to: NodeId, first: int) -> int:
-        """Send vectors of later and later steps until one arrives; its step."""
-        self.send(sender, [to], first, torch.full((self.layout.dimension,), float(first)))
-        _, message = await self.ears[to].message()
-        self.grant(to, message.step + 1)
-        return message.step
+    async def linked(self) -> None:
+        """Wait until every link stands."""
+        for node, transport in self.open.items():
+            for peer in transport.links:
+                await self.ears[node].link(peer)
 
     @staticmethod
     def _linked(one: NodeId, other: NodeId) -> bool:
@@ -179,6 +183,7 @@ class Liar:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.immediate = True
+        self._socket.rcvhwm = 2
         if net.roster.encryption == "curve":
             key = key or net.keys[me]
             self._socket.curve_secretkey = key.secret.encode()
@@ -223,5 +228,3 @@ def parcel(step: int, vector: Tensor, layout: Layout, kind: type = Model) -> Par
 
 def tensor(message: Message, layout: Layout) -> Tensor:
     return stack([vector_of(message)], torch.empty(1, layout.dimension))[0]
-
-

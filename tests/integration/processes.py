@@ -1,10 +1,10 @@
 """Real processes: found by a mark in their environment, waited for by events, and never left over.
 
-    with marked() as mark:
-        command = Command("byzsgd", "run", "file.toml", cwd=folder)
-        command.until("step 10/")
-        mark.kill("server-1")
-        assert command.end().code == 0
+with marked() as mark:
+    command = Command("byzsgd", "run", "file.toml", cwd=folder)
+    command.until("step 10/")
+    mark.kill("server-1")
+    assert command.end().code == 0
 """
 
 import os
@@ -60,9 +60,6 @@ def marked() -> Iterator[Mark]:
     os.environ[VARIABLE] = mark.value
     try:
         yield mark
-    except BaseException:
-        mark.kill(*mark.processes().values())
-        raise
     finally:
         del os.environ[VARIABLE]
         os.environ.update({VARIABLE: before} if before else {})
@@ -186,6 +183,7 @@ class Command:
             line = self._lines.get(timeout=PATIENCE_S)
         except queue.Empty:
             self.process.kill()
+            self.process.wait(PATIENCE_S)
             raise AssertionError(f"says nothing more after:\n{''.join(self._said)}") from None
         self._said += [line] if line else []
         return line

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 
 import pytest
 
@@ -238,6 +239,19 @@ def test_the_longest_gather_period(lipschitz: float, rate: float, period: int) -
 def test_a_gather_period_needs_positive_numbers(lipschitz: float, rate: float) -> None:
     with pytest.raises(ConfigError, match="must be > 0"):
         gather_period(lipschitz, rate)
+
+
+@pytest.mark.parametrize(
+    ("lipschitz", "rate"), [(5e-324, 5e-324), (5e-324, 1.0), (1.0, 1e-310), (1e-200, 1e-200)]
+)
+def test_a_gather_period_that_no_number_can_hold_is_refused(lipschitz: float, rate: float) -> None:
+    with pytest.raises(ConfigError, match="too small for a period"):
+        gather_period(lipschitz, rate)
+
+
+def test_a_gather_period_depends_on_the_product_alone() -> None:
+    assert gather_period(1e308, 1e-310) == gather_period(1e-310, 1e308) == 33
+    assert gather_period(1.0, sys.float_info.min) > 10**300
 
 
 def test_a_gather_period_is_never_less_than_one() -> None:

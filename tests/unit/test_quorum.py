@@ -66,6 +66,41 @@ def test_refuses_what_comes_after_the_slot_was_taken() -> None:
     assert q.refused == {(D, "late"): 2, (A, "late"): 1}
 
 
+def test_half_of_a_full_window_is_for_the_senders_newest_slots() -> None:
+    q = quorum(size=3, window=4)
+    for slot in range(10):
+        assert q.add(A, slot, f"a{slot}"), "whoever is behind can go on there"
+    assert [slot for slot in range(10) if q.held(slot)] == [0, 1, 8, 9]
+    assert not q.add(A, 7, "neither next nor newest")
+    assert q.refused == {(A, "early"): 1}
+
+
+def test_of_the_two_newest_slots_either_may_come_first() -> None:
+    q = quorum(size=3, window=4)
+    for slot in (0, 1, 2, 3, 9, 8, 9, 8):
+        q.add(A, slot, "a")
+    assert [slot for slot in range(10) if q.held(slot)] == [0, 1, 8, 9]
+    assert q.refused == {(A, "duplicate"): 2}
+
+
+def test_nothing_leaves_a_full_slot() -> None:
+    """Others were turned away from it: a liar could undo a quorum that is there."""
+    q = quorum(size=2, window=2)
+    for sender in (A, B, C):
+        q.add(sender, 5, "x")
+    q.add(A, 4, "x")
+    assert not q.add(A, 6, "would take the place of step 5")
+    assert q.held(5) == ((A, "x"), (B, "x"))
+    assert q.refused == {(C, "surplus"): 1, (A, "early"): 1}
+
+
+def test_a_slot_that_its_only_sender_left_is_forgotten() -> None:
+    q = quorum(size=3, window=1)
+    for slot in range(5):
+        q.add(A, slot, "x")
+    assert list(q._held) == [4]
+
+
 def test_refuses_a_sender_that_is_more_than_a_window_ahead() -> None:
     q = quorum(window=2)
     assert q.add(A, 5, "x")

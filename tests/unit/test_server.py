@@ -219,13 +219,15 @@ def test_the_second_round_of_one_gather_is_not_the_first_of_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "round_"), [(1, 0), (2, 0), (4, 0), (0, 0), (-3, 0), (3, 1), (3, -1), (9, 0)]
+    ("step", "round_"),
+    [(1, 0), (2, 0), (4, 0), (0, 0), (-3, 0), (3, 2), (3, -1), (9, 0), (0, 1), (-1, 1), (7, 1)],
 )
-def test_a_model_that_belongs_to_no_gather_is_refused(step: int, round_: int) -> None:
+def test_a_model_of_no_round_is_refused(step: int, round_: int) -> None:
     server = started(steps=6, gather_every=3, gather_rounds=1)
     before = server.state
     assert server.hear_from(PEERS, Model(step, "p", round_)) == []
     assert server.state == before
+    assert server.refused == {(peer, "unasked"): 1 for peer in PEERS}
 
 
 # -- refused -------------------------------------------------------------------------------------
@@ -266,6 +268,8 @@ def test_what_is_not_for_a_server_changes_nothing(phase: str, event: Event) -> N
     before = server.state
     assert server.hear(event) == []
     assert server.state == before
+    if isinstance(event, Received):
+        assert server.refused.total() == 1, "and what was said in vain is counted"
 
 
 def arrived_at(phase: str) -> Walker:
@@ -287,8 +291,8 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
     server = started(window=2)
     server.hear_from([W[0], W[0]], Gradient(0, "g"))
     server.hear_from(W[1:7], Gradient(1, "g"))
-    server.hear_from([W[1]], Gradient(2, "g"))
-    server.hear_from([W[1]], Gradient(3, "beyond the window"))
+    server.hear_from([W[1]], Gradient(3, "g"))
+    server.hear_from([W[1]], Gradient(2, "beyond the window, and not the newest"))
     server.hear_from(PEERS[:1], Model(3, "p"))
     server.hear_from(PEERS[:1], Model(3, "p"))
     server.hear_from([W[5]], Gradient(-1, "late"))
@@ -313,17 +317,21 @@ def test_an_answer_to_another_question_is_ignored(answer: Event) -> None:
 
 
 def test_is_done_after_the_last_step_and_saves_its_model() -> None:
-    server = started(steps=1)
-    assert server.update() == [Save(1, "θ1"), Done("θ1")]
+    server = started(steps=1, patience_s=2.0)
+    assert server.update() == [Save(1, "θ1"), Done("θ1"), SetTimer("patience", 1, 2.0)]
     assert server.phase == "done"
 
 
 def test_gathers_once_more_when_the_last_step_ends_a_period() -> None:
     server = arrived_at("models")
-    finishing = started(gather_every=1, steps=1)
+    finishing = started(gather_every=1, steps=1, patience_s=2.0)
     finishing.update()
     finishing.hear_from(PEERS[:3], Model(1, "p"))
-    assert finishing.hear(Contracted(1, "m")) == [Save(1, "m"), Done("m")]
+    assert finishing.hear(Contracted(1, "m")) == [
+        Save(1, "m"),
+        Done("m"),
+        SetTimer("patience", 1, 2.0),
+    ]
     assert server.phase == "models"
 
 
@@ -341,18 +349,75 @@ def test_done_stays_done() -> None:
     for step in range(8):
         assert server.hear_from(W, Gradient(step, "g")) == []
         assert server.hear_from(PEERS, Model(step, "p")) == []
-        events = (Updated(step, "x"), Contracted(step, "x"), TimerFired("patience", step))
-        assert server.hear(*events) == []
+        assert server.hear_from(PEERS, Model(step, "p", 1)) == []
+        events = (Updated(step, "x"), Contracted(step, "x"), TimerFired("patience", step + 2))
+        assert server.hear(*events, TimerFired("patience", 0)) == []
     assert (server.step, server.phase, server.params) == (1, "done", "m")
 
 
 # -- patience and catching up --------------------------------------------------------------------
 
 
-def test_patience_is_renewed_while_nothing_better_is_known() -> None:
+def test_shows_its_model_again_and_renews_its_patience_while_nothing_better_is_known() -> None:
     server = started(patience_s=2.0)
-    assert server.hear(TimerFired("patience", 0), now=7.0) == [SetTimer("patience", 0, 9.0)]
+    for now in (7.0, 9.0):
+        assert server.hear(TimerFired("patience", 0), now=now) == [
+            Send(W, Model(0, "θ0")),
+            SetTimer("patience", 0, now + 2.0),
+        ]
     assert server.phase == "gradients"
+
+
+def test_shows_its_last_two_models_again_to_peers_as_the_round_after_the_last() -> None:
+    server = started()
+    server.update()
+    server.update()
+    assert only(server.hear(TimerFired("patience", 2)), Send) == [
+        Send(W, Model(1, "θ1")),
+        Send(tuple(PEERS), Model(1, "θ1", 1)),
+        Send(W, Model(2, "θ2")),
+        Send(tuple(PEERS), Model(2, "θ2", 1)),
+    ]
+
+
+def test_shows_again_what_it_showed_in_the_last_two_rounds_of_a_gather() -> None:
+    server = gathering(gather_rounds=2)
+    assert only(server.hear(TimerFired("patience", 1)), Send) == [
+        Send(W, Model(0, "θ0")),
+        Send(tuple(PEERS), Model(1, "θ1")),
+    ]
+    server.hear_from(PEERS[:3], Model(1, "p"))
+    server.hear(Contracted(1, "m"))
+    assert only(server.hear(TimerFired("patience", 1)), Send) == [
+        Send(tuple(PEERS), Model(1, "θ1")),
+        Send(tuple(PEERS), Model(1, "m", 1)),
+    ]
+    server.hear_from(PEERS[:3], Model(1, "q", 1))
+    server.hear(Contracted(1, "n"))
+    assert only(server.hear(TimerFired("patience", 1)), Send) == [
+        Send(tuple(PEERS), Model(1, "m", 1)),
+        Send(W, Model(1, "n")),
+        Send(tuple(PEERS), Model(1, "n", 2)),
+    ]
+
+
+def test_shows_its_result_again_when_done() -> None:
+    server = arrived_at("done")
+    for now in (2.0, 4.0):
+        assert server.hear(TimerFired("patience", 1), now=now) == [
+            Send(tuple(PEERS), Model(1, "θ1")),
+            Send(W, Model(1, "m")),
+            Send(tuple(PEERS), Model(1, "m", 1)),
+            SetTimer("patience", 1, now + 2.0),
+        ]
+    assert server.phase == "done"
+
+
+def test_a_lone_server_shows_its_model_again_to_the_workers_only() -> None:
+    server = Walker(Plan(steps=2), Cluster(1, 1))
+    server.hear(Started(), Received(W[0], Gradient(0, "g")), Updated(0, "θ1"))
+    again = only(server.hear(TimerFired("patience", 1)), Send)
+    assert again == [Send((W[0],), Model(0, "θ0")), Send((W[0],), Model(1, "θ1"))]
 
 
 def test_a_timer_of_an_earlier_step_is_stale() -> None:
@@ -426,6 +491,50 @@ def test_a_later_round_of_the_same_gather_may_be_joined() -> None:
     assert only(effects, Send) == [Send(tuple(PEERS), Model(1, "median", 1))]
 
 
+@pytest.mark.parametrize("step", [2, 3])
+def test_the_median_of_models_shown_after_the_last_round_goes_to_the_workers(step: int) -> None:
+    server = started()
+    server.hear_from(PEERS[:3], Model(step, "p", 1))
+    assert server.catch_ups == 0
+    models = tuple((peer, "p") for peer in PEERS[:3])
+    assert server.hear(TimerFired("patience", 0)) == [Contract(step, models)]
+    effects = server.hear(Contracted(step, "median"))
+    assert only(effects, Send) == [Send(W, Model(step, "median"))]
+    assert (server.step, server.phase, server.params) == (step, "gradients", "median")
+    assert only(server.update(), Update) == [], "and goes on as after any other scatter"
+    assert server.step == step + 1
+
+
+def test_two_peers_after_the_last_round_are_too_few() -> None:
+    server = started()
+    server.hear_from(PEERS[:2], Model(2, "p", 1))
+    server.hear_from(PEERS[2:], Model(1, "p", 1))
+    server.hear(TimerFired("patience", 0))
+    assert (server.step, server.phase, server.catch_ups) == (0, "gradients", 0)
+
+
+def test_who_waits_in_a_gather_may_go_on_from_after_it() -> None:
+    server = gathering()
+    server.hear_from(PEERS[:3], Model(1, "q", 1))
+    assert only(server.hear(TimerFired("patience", 1)), Contract) != []
+    assert only(server.hear(Contracted(1, "median")), Send) == [Send(W, Model(1, "median"))]
+
+
+def test_ones_own_step_is_not_joined_again() -> None:
+    server = started()
+    server.update()
+    server.hear_from(PEERS, Model(1, "p", 1))
+    assert only(server.hear(TimerFired("patience", 1)), Contract) == []
+    assert server.refused == {(peer, "late"): 1 for peer in PEERS}
+
+
+def test_the_last_step_may_be_joined_after_its_gather() -> None:
+    server = started(steps=4)
+    server.hear_from(PEERS[:3], Model(4, "p", 1))
+    server.hear(TimerFired("patience", 0))
+    assert server.hear(Contracted(4, "m"))[:2] == [Save(4, "m"), Done("m")]
+
+
 def test_gradients_that_came_before_the_server_rejoined_are_used() -> None:
     server = started()
     server.hear_from(W[:5], Gradient(3, "g"))
@@ -446,14 +555,15 @@ def test_rejoining_at_the_last_step_ends_there() -> None:
     server = started(steps=3)
     server.hear_from(PEERS, Model(3, "p"))
     server.hear(Contracted(3, "median"))
-    assert server.hear(Contracted(3, "m")) == [Save(3, "m"), Done("m")]
+    assert server.hear(Contracted(3, "m"))[:2] == [Save(3, "m"), Done("m")]
 
 
 def test_waits_where_catching_up_is_switched_off() -> None:
     server = started(catch_up=False)
     for step in (3, 6):
         assert server.hear_from(PEERS, Model(step, "p")) == []
-    assert only(server.hear(TimerFired("patience", 0)), SetTimer) != []
+        assert server.hear_from(PEERS, Model(step, "p", 1)) == []
+    assert server.hear(TimerFired("patience", 0), now=3.0) == [SetTimer("patience", 0, 5.0)]
     assert (server.step, server.phase, server.catch_ups) == (0, "gradients", 0)
 
 
@@ -462,7 +572,7 @@ def test_never_leaves_a_computation_that_is_under_way(phase: str) -> None:
     server = arrived_at(phase)
     step = server.step
     server.hear_from(PEERS, Model(step + 2, "p"))
-    server.hear(TimerFired("patience", step))
+    assert server.hear(TimerFired("patience", step)) == []
     assert (server.step, server.phase) == (step, phase)
 
 

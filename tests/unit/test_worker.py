@@ -156,7 +156,7 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
     worker = started(window=2)
     worker.hear_from((S[0], S[0]), Model(0, "θ"))
     worker.hear_from(S, Model(1, "θ"))
-    worker.hear_from((S[0],), Model(2, "beyond the window"))
+    worker.hear_from((S[0],), Model(2, "beyond the window: step 1 is full and gives no way"))
     worker.hear_from((S[1],), Model(-1, "late"))
     assert worker.refused == {
         (S[0], "duplicate"): 1,
@@ -176,7 +176,7 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
         Received(S[0], Whisper(1, "psst")),
         Received(S[0], Model(1, "of a gather's second round", 1)),
         Received(S[0], Model(1, "of no round", -1)),
-        Received(S[0], Model(6, "of no step: there are six, from 0")),
+        Received(S[0], Model(7, "of no step: there are six, from 0")),
         Received(NodeId("server", 5), Model(1, "a server of another cluster")),
         Started(),
         Contracted(1, "not asked for"),
@@ -194,14 +194,20 @@ def test_what_is_not_for_a_worker_changes_nothing(event: Event, phase: str) -> N
     before = worker.state
     assert worker.hear(event) == []
     assert worker.state == before
+    if isinstance(event, Received):
+        assert worker.refused == {(event.sender, "unasked"): 1}
 
 
 # -- the end -------------------------------------------------------------------------------------
 
 
 def test_is_done_after_its_last_gradient() -> None:
-    worker = started(steps=1)
-    assert worker.work()[-2:] == [Send(S, Gradient(0, "g0")), Done(None)]
+    worker = started(steps=1, patience_s=2.0)
+    assert worker.work()[-3:] == [
+        Send(S, Gradient(0, "g0")),
+        Done(None),
+        SetTimer("patience", 1, 2.0),
+    ]
     assert worker.phase == "done"
 
 
@@ -209,8 +215,8 @@ def test_done_stays_done() -> None:
     worker = arrived_at("done")
     for step in range(8):
         assert worker.hear_from(S, Model(step, "θ")) == []
-        events = (Contracted(step, "x"), GradientComputed(step, "g"), TimerFired("patience", step))
-        assert worker.hear(*events) == []
+        events = (Contracted(step, "x"), GradientComputed(step, "g"))
+        assert worker.hear(*events, *(TimerFired("patience", other) for other in (0, 2))) == []
     assert (worker.step, worker.phase) == (1, "done")
 
 
@@ -220,6 +226,48 @@ def test_done_stays_done() -> None:
 def test_patience_is_renewed_while_nothing_better_is_known() -> None:
     worker = started(patience_s=2.0)
     assert worker.hear(TimerFired("patience", 0), now=7.0) == [SetTimer("patience", 0, 9.0)]
+
+
+def test_shows_its_last_two_gradients_again_while_nothing_better_is_known() -> None:
+    worker = started(patience_s=2.0)
+    for _ in range(3):
+        worker.work()
+    for now in (7.0, 9.0):
+        assert worker.hear(TimerFired("patience", 3), now=now) == [
+            Send(S, Gradient(1, "g1")),
+            Send(S, Gradient(2, "g2")),
+            SetTimer("patience", 3, now + 2.0),
+        ]
+    assert (worker.step, worker.phase) == (3, "models")
+
+
+def test_shows_its_last_gradients_again_when_done() -> None:
+    worker = arrived_at("done")
+    for now in (2.0, 4.0):
+        assert worker.hear(TimerFired("patience", 1), now=now) == [
+            Send(S, Gradient(0, "g")),
+            SetTimer("patience", 1, now + 2.0),
+        ]
+    assert worker.phase == "done"
+
+
+def test_skips_to_the_end_when_a_full_quorum_is_there() -> None:
+    worker = started(patience_s=2.0)
+    assert worker.hear_from(S[:4], Model(6, "result")) == []
+    assert worker.step == 0, "but not before it has waited"
+    assert worker.hear(TimerFired("patience", 0), now=7.0) == [
+        Done(None),
+        SetTimer("patience", 6, 9.0),
+    ]
+    assert (worker.step, worker.phase, worker.catch_ups) == (6, "done", 1)
+
+
+@pytest.mark.parametrize("phase", ["contracting", "gradient"])
+def test_never_leaves_a_computation_that_is_under_way(phase: str) -> None:
+    worker = arrived_at(phase)
+    worker.hear_from(S[:4], Model(3, "θ"))
+    assert worker.hear(TimerFired("patience", 0)) == []
+    assert (worker.step, worker.phase) == (0, phase)
 
 
 def test_skips_to_a_full_quorum_but_only_after_patience() -> None:
@@ -261,9 +309,10 @@ def test_a_timer_of_another_step_or_phase_is_stale() -> None:
 
 def test_waits_where_catching_up_is_switched_off() -> None:
     worker = started(catch_up=False)
+    worker.work()
     worker.hear_from(S, Model(3, "θ"))
-    assert only(worker.hear(TimerFired("patience", 0)), SetTimer) != []
-    assert (worker.step, worker.phase, worker.catch_ups) == (0, "models", 0)
+    assert worker.hear(TimerFired("patience", 1), now=3.0) == [SetTimer("patience", 1, 5.0)]
+    assert (worker.step, worker.phase, worker.catch_ups) == (1, "models", 0)
 
 
 # -- phases --------------------------------------------------------------------------------------
@@ -273,9 +322,13 @@ def test_every_way_through_the_phases_is_walked() -> None:
     worker = started(steps=2)
     worker.work()
     worker.work()
-    assert set(worker.walked) == {(now, next_) for now, ways in PHASES.items() for next_ in ways}
+    skips = started()
+    skips.hear_from(S, Model(6, "θ"))
+    skips.hear(TimerFired("patience", 0))
+    walked = {way for one in (worker, skips) for way in one.walked}
+    assert walked == {(now, next_) for now, ways in PHASES.items() for next_ in ways}
 
 
 def test_a_way_that_is_not_in_the_table_is_a_bug() -> None:
-    with pytest.raises(AssertionError, match="worker-0: models → done"):
-        started()._enter("done")
+    with pytest.raises(AssertionError, match="worker-0: models → gradient"):
+        started()._enter("gradient")
