@@ -18,7 +18,7 @@ class Quorum(Generic[Slot]):
     a liar sends: the first it spoke of, which are the next to be used, and in the other half of the
     window the newest, which are what somebody far behind can go on with. What comes late, twice,
     too early or after the quorum is full is dropped and counted in `refused`; nothing changes what
-    was taken, and nothing leaves a full slot.
+    was taken, and no sender can leave a full slot.
     """
 
     def __init__(self, size: int, window: int, closed: Slot) -> None:

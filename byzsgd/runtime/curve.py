@@ -7,13 +7,15 @@ byte of a message, and nothing in a message can claim otherwise.
 
 import os
 import re
+import struct
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import zmq
+from zmq.utils import z85
 
 from byzsgd.errors import ConfigError
 from byzsgd.runtime.sockets import READABLE, pending
@@ -38,7 +40,7 @@ class KeyPair:
         return cls(public.decode(), secret.decode())
 
     def write(self, path: Path) -> None:
-        """Write a file that only its owner may read. Raises `ConfigError` if there is one."""
+        """Write a file that only its owner may read. Raises `ConfigError`, also if there is one."""
         text = f'public = "{self.public}"\nsecret = "{self.secret}"\n'
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -46,6 +48,8 @@ class KeyPair:
             raise ConfigError(
                 f"{path} exists; a key is never overwritten: remove it first"
             ) from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
 
@@ -53,19 +57,32 @@ class KeyPair:
     def read(cls, path: Path) -> "KeyPair":
         try:
             table = tomllib.loads(path.read_text())
-            pair = cls(check_key(table["public"]), check_key(table["secret"]))
+            pair = cls(table["public"], table["secret"])
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
             raise ConfigError(
                 f"{path}: no readable key file ({type(error).__name__}: {error}); "
                 f"make one with `byzsgd keygen`"
             ) from None
+        if not (is_key(pair.public) and is_key(pair.secret)):
+            raise ConfigError(f"{path}: its two keys must be 40 characters of Z85 each")
         if zmq.curve_public(pair.secret.encode()).decode() != pair.public:
             raise ConfigError(f"{path}: its public and its secret key do not belong together")
         return pair
 
 
-def check_key(key: object) -> str:
+def is_key(key: object) -> TypeGuard[str]:
     if type(key) is not str or not Z85_KEY.fullmatch(key):
+        return False
+    try:
+        _raw(key)
+    except struct.error:  # five characters can say more than four bytes hold
+        return False
+    return True
+
+
+def check_key(key: object) -> str:
+    """A public key: what is wrong with a secret one must not be printed."""
+    if not is_key(key):
         raise ConfigError(f"{key!r:.60} is no CURVE key: 40 characters of Z85 are expected")
     return key
 
@@ -102,6 +119,4 @@ class AllowList:
 
 
 def _raw(key: str) -> bytes:
-    from zmq.utils import z85
-
     return bytes(z85.decode(key.encode()))

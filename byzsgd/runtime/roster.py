@@ -27,7 +27,7 @@ from byzsgd.runtime.curve import check_key
 
 Encryption = Literal["curve", "none"]
 TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(?P<port>\d{1,5})")
-IPC: Final = re.compile(r"ipc://(?P<path>/.+)")
+IPC: Final = re.compile(r'ipc://(?P<path>/[^"\\\x00-\x1f\x7f]+)')
 IPC_PATH_BYTES_MAX: Final = 100
 """The kernel allows 107 for a socket's path, of which a suffix takes a few."""
 
@@ -102,6 +102,8 @@ def read_roster(path: Path) -> Roster:
         encryption = table.get("encryption", "curve")
         if encryption not in ("curve", "none"):
             raise ConfigError(f'encryption = {encryption!r}: write "curve" or "none"')
+        if type(table["experiment"]) is not str:
+            raise ConfigError(f"experiment = {table['experiment']!r}: must be a digest in quotes")
         return Roster(table["experiment"], nodes, encryption)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: no readable roster ({error})") from None

@@ -9,11 +9,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from nodes.process import main
 from typer.testing import CliRunner
 
 from byzsgd.cli import app
 from byzsgd.experiment.files import load_model, model_path, read_lines
+from nodes.process import main
 from tests.integration.processes import Command, Ended, Mark, marked
 
 SMALL = """
@@ -181,7 +181,7 @@ def digest(file: Path) -> str:
         ("server", "worker-0", "worker-0 is started with `python -m nodes.worker`"),
         ("worker", "worker-1", "worker-1 lies in this experiment, so it is started with `python"),
         ("adversary", "server-0", "server-0 is started with `python -m nodes.server`"),
-        ("server", "server-1", "the experiment has no server-1; it has server-0, worker-0"),
+        ("server", "server-1", "experiment 'small' has no server-1; it has server-0, worker-0"),
         ("server", "sever-0", "'sever-0' is no node: write server-0 or worker-3"),
     ],
 )
