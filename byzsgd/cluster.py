@@ -151,7 +151,7 @@ class Plan:
     mode: Mode = "async"
     window: int = 4
     catch_up: bool = True
-    patience_s: float = 2.0
+    patience_s: float = 5.0
     save_every: int = 0
 
     def __post_init__(self) -> None:

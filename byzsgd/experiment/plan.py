@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from byzsgd.cluster import Cluster, Role
+from byzsgd.cluster import REPEATED, Cluster, Role
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
 
@@ -120,8 +120,8 @@ def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> 
     return MemoryPlan(
         role=role,
         links=peers,
-        # of each peer the machine keeps a window, and one more is arriving
-        held=peers * (window + 1) * nbytes,
+        # of each peer the machine keeps a window, and what is said again may be arriving
+        held=peers * (window + REPEATED) * nbytes,
         # outboxes share one copy of the newest window of one's own vectors; besides, each peer that
         # stopped reading holds on to the one that it was being sent
         outboxes=(window + peers) * nbytes,

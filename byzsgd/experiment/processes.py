@@ -62,8 +62,8 @@ class Processes:
         for name, (ours, child_end) in pairs.items():
             child_end.close()
             reader, self._writers[name] = await asyncio.open_unix_connection(sock=ours)
-            self._follow(self._listen(name, reader, audience))
-        self._account = self._follow(self._watch(self._zygote, audience))
+            self._follow(self._listen(name, reader, audience), audience)
+        self._account = self._follow(self._watch(self._zygote, audience), audience)
 
     def say(self, name: str, kind: str, **details: Any) -> None:
         """Tell one process something; one that is gone does not hear it."""
@@ -139,8 +139,15 @@ class Processes:
         for name in list(self.pids):
             audience.exited(name, -signal.SIGKILL)
 
-    def _follow(self, listening: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _follow(
+        self, listening: Coroutine[None, None, None], audience: Audience
+    ) -> asyncio.Task[None]:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()):
+                audience.broke(error)
+
         task = asyncio.create_task(listening)
+        task.add_done_callback(ended)
         self._tasks.append(task)
         return task
 

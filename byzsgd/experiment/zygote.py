@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ class Zygote:
         brief_read, brief_write = os.pipe()
         account_read, account_write = os.pipe()
         if _alone():
-            pid = _fork(brief_read, account_write, (brief_write, account_read))
+            pid = _fork(brief_read, account_write, inherited)
         else:
             pid = _spawn(brief_read, account_write, inherited)
         os.close(brief_read)
@@ -90,7 +91,8 @@ def _child(work: Callable[[], int], close: Sequence[int]) -> int:
     code = 1
     try:
         for descriptor in close:
-            os.close(descriptor)
+            with suppress(OSError):  # among those listed is the listing itself
+                os.close(descriptor)
         code = work()
     finally:
         os._exit(code)  # nothing of the parent's must run again in the child
@@ -107,16 +109,24 @@ def _alone() -> bool:
     )
 
 
-def _fork(brief: int, account: int, close: Sequence[int]) -> int:
+def _fork(brief: int, account: int, inherited: Sequence[int]) -> int:
     def work() -> int:
         os.setsid()  # Ctrl-C is for the launcher
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         zygote(brief, account)
         return 0
 
     sys.stdout.flush()
     sys.stderr.flush()
-    return _child(work, close)
+    return _child(work, _all_but(brief, account, *inherited))
+
+
+def _all_but(*kept: int) -> list[int]:
+    """Every other open file: a child that held the launcher's would not notice that it is gone."""
+    opened = map(int, os.listdir("/proc/self/fd"))
+    return [descriptor for descriptor in opened if descriptor > 2 and descriptor not in kept]
 
 
 def _spawn(brief: int, account: int, inherited: Sequence[int]) -> int:

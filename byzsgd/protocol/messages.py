@@ -13,7 +13,8 @@ Vector: TypeAlias = Any
 class Model:
     """A server's parameters at the start of `step`: to workers a scatter, to servers a gather.
 
-    `round` counts the contractions of one gather, from 0.
+    `round` counts the contractions of one gather, from 0; the round after the last is the model
+    that came of them all, or of a step without a gather, shown to whoever may have to catch up.
     """
 
     step: int

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from byzsgd.cluster import Cluster, NodeId
+from byzsgd.cluster import REPEATED, Cluster, NodeId
 from byzsgd.compute import Compute, Outcome
 from byzsgd.errors import ConfigError, WireError
 from byzsgd.observe import Observer, Stopwatch
@@ -61,7 +61,7 @@ class Node:
         self._compute = compute
         self._layout = layout
         self._save = save
-        self._spare = window - 1
+        self._spare = max(0, window - REPEATED)
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._uncaught)
         self._lane = Lane(self._loop, self.fail)
@@ -107,7 +107,7 @@ class Node:
             self._perform(effect)
 
     def fired(self, timer: TimerFired) -> None:
-        """Whoever waited in vain may be holding only what does not help: make room for one more."""
+        """Whoever waited in vain may be holding only what does not help: make room for what is said again."""
         self.dispatch(timer)
         if not self._over.done():
             kept = self.machine.kept

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,20 @@ LISTENING: Final = "0A"
 
 @dataclass(frozen=True)
 class Mark:
-    """All processes started while the environment has this mark, orphans included."""
+    """All processes started while the environment has this mark, orphans included.
+
+    Of those that this process forked from itself the environment is its own: they count by descent.
+    """
 
     value: str
 
     def processes(self) -> dict[int, str]:
         """The living ones, by process id: a node's name, `evaluator`, `zygote` or another's."""
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
-        return {pid: name(pid) for pid in pids if pid != os.getpid() and self._marks(pid)}
+        parents = {int(path.name): parent(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
+        ours = [pid for pid in parents if self._marks(pid) or descends(pid, parents)]
+        names = {pid: name(pid) for pid in ours if parents[pid] is not None}
+        zygotes = {parents[pid] for pid, name in names.items() if name == "evaluator"}
+        return {pid: "zygote" if pid in zygotes else name for pid, name in names.items()}
 
     def pid(self, wanted: str) -> int:
         [pid] = [pid for pid, name in self.processes().items() if name == wanted]
@@ -77,16 +83,26 @@ def read(path: str) -> bytes:
         return b""
 
 
+def parent(pid: int) -> int | None:
+    """Who started it; None once it has ended, also while its parent has not asked how."""
+    words = read(f"/proc/{pid}/stat").decode(errors="replace").rpartition(") ")[2].split()
+    return int(words[1]) if words and words[0] not in "ZX" else None
+
+
+def descends(pid: int, parents: Mapping[int, int | None]) -> bool:
+    """Whether this process started it, or what started it."""
+    above = parents.get(pid)
+    return above is not None and (above == os.getpid() or descends(above, parents))
+
+
 def name(pid: int) -> str:
     """What a node, or the evaluator, is called by its log; of the others, what was started."""
     try:
         output = Path(os.readlink(f"/proc/{pid}/fd/1"))
     except OSError:
         output = Path("gone")
-    if output.suffix == ".log":
-        return output.stem
     words = read(f"/proc/{pid}/cmdline").decode().split("\0")
-    return "zygote" if "nodes.launch" in words else " ".join(words).strip()
+    return output.stem if output.suffix == ".log" else " ".join(words).strip()
 
 
 def ports(pids: Iterable[int]) -> set[str]:

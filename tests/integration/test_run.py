@@ -87,7 +87,7 @@ def test_its_record_is_complete_and_readable(attacked: byzsgd.Run) -> None:
     assert "ready" in names
     assert not names & {"died", "failed", "left behind"}
     assert 0 < run.result["ready_s"] < 60
-    assert run.result["pss_bytes"] > 0
+    assert run.result["nodes_pss_bytes"] > 0
     for node in run.experiment.honest:
         assert run.measures(node)[-1]["step"] == STEPS
     for path in run.path.rglob("*"):

@@ -116,7 +116,9 @@ async def test_what_lands_may_ask_for_more(desk: Desk, lane: Lane) -> None:
     assert desk.landed == [0, 1, 2, 3, 4]
 
 
-async def test_closing_finishes_what_has_begun_and_forgets_the_rest(desk: Desk) -> None:
+async def test_closing_finishes_what_has_begun_and_forgets_the_rest(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lane = Lane(asyncio.get_running_loop(), desk.fail)
     begun, release = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
@@ -132,7 +134,15 @@ async def test_closing_finishes_what_has_begun_and_forgets_the_rest(desk: Desk) 
         lane.submit(lambda: done.append("forgotten"), desk.land)
     async with asyncio.timeout(WAIT_S):
         await begun.wait()
-    threading.Timer(0.05, release.set).start()
+    shutdown = lane._thread.shutdown
+
+    def shut_down(wait: bool, cancel_futures: bool) -> None:
+        """The work goes on once everything else was forgotten, while closing waits for it."""
+        shutdown(wait=False, cancel_futures=cancel_futures)
+        release.set()
+        shutdown(wait=wait)
+
+    monkeypatch.setattr(lane._thread, "shutdown", shut_down)
     lane.close()
     await asyncio.sleep(0)
     assert done == ["begun"]

@@ -38,13 +38,13 @@ def test_the_quickstart_by_hand() -> None:
     assert report.lipschitz_max == pytest.approx(1 / (3 * 10 * 0.1))
     server, worker = report.memory
     assert (server.links, worker.links) == (11, 5)
-    assert server.held == 11 * (4 + 1) * 4000
-    assert worker.held == 5 * (4 + 1) * 4000
+    assert server.held == 11 * (4 + 2) * 4000
+    assert worker.held == 5 * (4 + 2) * 4000
     assert server.outboxes == (4 + 11) * 4000
     assert worker.outboxes == (4 + 5) * 4000
     assert server.workspace == (5 + 4) * 4 * 1000
     assert worker.workspace == (4 + 4) * 4 * 1000
-    assert server.total == 220_000 + 60_000 + 36_000 + PROCESS_RSS_BYTES
+    assert server.total == 264_000 + 60_000 + 36_000 + PROCESS_RSS_BYTES
     assert report.warnings == ()
 
 
