@@ -47,10 +47,14 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first word on a new connection: which run this is, and the first credit."""
+    """The first word on a new connection: which run this is, and the first credit.
+
+    With `asks` something was lost on a connection that stands: the peer is to start anew as well.
+    """
 
     run: bytes
     credit: Credit
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,8 @@ def vector_of(message: Message) -> Any:
 def encode(head: Hello | Credit | Part) -> bytes:
     """The header frame."""
     match head:
-        case Hello(run, credit):
-            fields = [VERSION, HELLO, run, *_credit_fields(credit)]
+        case Hello(run, credit, asks):
+            fields = [VERSION, HELLO, run, *_credit_fields(credit), int(asks)]
         case Credit():
             fields = [VERSION, CREDIT, *_credit_fields(head)]
         case Part(kind, epoch, step, round_, index, credit):
@@ -219,8 +223,9 @@ def decode(data: bytes | Buffer) -> Hello | Credit | Part:
 def _decode_fields(kind: object, rest: list[object]) -> Hello | Credit | Part:
     if type(kind) is not int:
         raise WireError("header", "kind is no number")
-    if kind == HELLO and len(rest) == 4 and type(rest[0]) is bytes and len(rest[0]) == 16:
-        return Hello(rest[0], Credit(*_numbers(rest[1:])))
+    if kind == HELLO and len(rest) == 5 and type(rest[0]) is bytes and len(rest[0]) == 16:
+        *credit, asks = _numbers(rest[1:])
+        return Hello(rest[0], Credit(*credit), asks > 0)
     if kind == CREDIT and len(rest) == 3:
         return Credit(*_numbers(rest))
     if kind in KINDS.values() and len(rest) == 7:

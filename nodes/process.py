@@ -21,6 +21,8 @@ def main(kind: str, arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"nodes.{kind}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while torch was being imported
+        return 130
 
 
 def _parser(kind: str) -> argparse.ArgumentParser:

@@ -79,6 +79,8 @@ class Conductor:
         self.progress.nodes[name].state = "dead"
         self._evaluations.lost(name)
         self._say(f"{name} died ({how})")
+        if name not in self._endpoints:
+            self._end("failed", f"{name} died ({how}) before it was ready; {self._log_of(name)}")
         self._check_quorums(name, how)
         self._check_done()
 
@@ -121,7 +123,7 @@ class Conductor:
         for name, node in self.progress.nodes.items():
             self._processes.say(name, "roster", endpoints=self._endpoints)
             node.state = "running"
-        self._rearm(STUCK_S, "no node has made a step for a minute")
+        self._rearm_stuck()
 
     def _stepped(self, name: str, step: int, loss: float | None) -> None:
         node = self.progress.nodes[name]
@@ -132,8 +134,8 @@ class Conductor:
         progress.steps_per_second = progress.step / elapsed if elapsed > 0 else None
         losses = [n.loss for n in self._honest("worker") if n.loss is not None]
         progress.loss = fmean(losses) if losses else None
-        if not any(n.state == "done" for n in self._honest("server")):
-            self._rearm(STUCK_S, "no node has made a step for a minute")
+        if not self._result_stands():
+            self._rearm_stuck()
         self._show(progress)
 
     def _saved(self, name: str, step: int) -> None:
@@ -145,11 +147,16 @@ class Conductor:
         node.state, node.step = "done", self.experiment.plan.steps
         self._ended = self._loop.time()
         self.progress.step = self._step()
-        done = [n for n in self._honest("server") if n.state == "done"]
-        if len(done) >= min(self.experiment.cluster.rejoin_quorum, len(self._honest("server"))):
+        if self._result_stands():
             self._rearm(GRACE_S, None)
         self._check_done()
         self._show(self.progress)
+
+    def _result_stands(self) -> bool:
+        """Whether so many servers are done that a liar among them could not have the last word."""
+        servers = self._honest("server")
+        done = sum(server.state == "done" for server in servers)
+        return done >= min(self.experiment.cluster.rejoin_quorum, len(servers))
 
     def _evaluated(self, word: Word) -> None:
         progress, elapsed = self.progress, self._loop.time() - self._began
@@ -173,7 +180,7 @@ class Conductor:
                 for node, progress in self.progress.nodes.items()
                 if NodeId.parse(node).role == role and progress.state != "dead"
             ]
-            if len(alive) < least or name not in self._endpoints:
+            if len(alive) < least:
                 why = f"{name} died ({how}), and {least} {role}s are needed: {len(alive)} are left"
                 self._end("failed", f"{why}; {self._log_of(name)}")
                 return
@@ -187,6 +194,13 @@ class Conductor:
     def _finish(self) -> None:
         if self._evaluations.last == self.experiment.plan.steps:
             self._end("finished", "")
+
+    def _rearm_stuck(self) -> None:
+        dead = [name for name, node in self.progress.nodes.items() if node.state == "dead"]
+        liars = len(self.experiment.liars)
+        why = f"no node has made a step for {STUCK_S:.0f} s"
+        lost = f" ({', '.join(dead)} died, and {liars} lie)" if dead else ""
+        self._rearm(STUCK_S, why + lost)
 
     def _rearm(self, delay_s: float, failure: str | None) -> None:
         """Set the one alarm: with a `failure` a run is given up, else stragglers are."""

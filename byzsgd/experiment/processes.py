@@ -52,6 +52,7 @@ class Processes:
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._zygote: Zygote | None = None
+        self._account: asyncio.Task[None] | None = None
 
     async def start(self, audience: Audience) -> None:
         """Have all processes forked; from then on the audience hears them."""
@@ -87,7 +88,7 @@ class Processes:
             return
         for writer in self._writers.values():
             writer.write(encoded("stop"))
-        done, _ = await asyncio.wait([self._account], timeout=STOP_S)
+        done = self._account and (await asyncio.wait([self._account], timeout=STOP_S))[0]
         if not done:
             self._kill(self._zygote)
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -33,6 +33,8 @@ class Zygote:
     pid: int
     brief: int
     account: int
+    reap: Callable[[], object]
+    """To be called once its account has ended, which is when it and all of its children have."""
 
     @classmethod
     def start(cls, inherited: Sequence[int]) -> "Zygote":
@@ -41,11 +43,13 @@ class Zygote:
         account_read, account_write = os.pipe()
         if _alone():
             pid = _fork(brief_read, account_write, inherited)
+            reap: Callable[[], object] = partial(os.waitpid, pid, 0)
         else:
-            pid = _spawn(brief_read, account_write, inherited)
+            process = _spawn(brief_read, account_write, inherited)
+            pid, reap = process.pid, process.wait
         os.close(brief_read)
         os.close(account_write)
-        return cls(pid, brief_write, account_read)
+        return cls(pid, brief_write, account_read, reap)
 
     def tell(self, brief: Word) -> None:
         with os.fdopen(self.brief, "w") as pipe:
@@ -53,10 +57,6 @@ class Zygote:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-
-    def reap(self) -> None:
-        """Call once its account has ended, which is when it and all of its children have."""
-        os.waitpid(self.pid, 0)
 
 
 def zygote(brief: int, account: int) -> None:
@@ -129,7 +129,7 @@ def _all_but(*kept: int) -> list[int]:
     return [descriptor for descriptor in opened if descriptor > 2 and descriptor not in kept]
 
 
-def _spawn(brief: int, account: int, inherited: Sequence[int]) -> int:
+def _spawn(brief: int, account: int, inherited: Sequence[int]) -> "subprocess.Popen[bytes]":
     # -P: a folder called nodes where the user happens to be is none of ours
     command = [sys.executable, "-P", "-m", "nodes.launch", str(brief), str(account)]
     environment: dict[str, Any] = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -139,4 +139,4 @@ def _spawn(brief: int, account: int, inherited: Sequence[int]) -> int:
         pass_fds=[*inherited, brief, account],
         start_new_session=True,
         env=environment,
-    ).pid
+    )

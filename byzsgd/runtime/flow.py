@@ -6,7 +6,7 @@ Credit grows only when the receiving node moves on, and travels with the vectors
 direction.
 
 Each connection is an epoch. Whatever was under way when a connection broke is forgotten on both
-sides, and vectors of an older epoch are refused.
+sides, and vectors of an older epoch are refused. Credit is not: who connects again has no more.
 """
 
 import secrets
@@ -51,14 +51,17 @@ class Flow:
         self._sent = 0
         self._allowed: Credit | None = None
         self._hello_due = False
+        self._asks = False
 
-    def opened(self) -> None:
+    def opened(self, asks: bool = False) -> None:
         """A connection stands: greet, and start anew in both directions.
 
         Nothing that came over it may be heard before this, or the peer's greeting is forgotten.
+        With `asks` it stood before, and the peer, who knows of nothing, is to start anew as well.
         """
         self._receive.restart()
         self._hello_due = True
+        self._asks = asks
         self._allowed = None
 
     def put(self, parcel: Parcel) -> None:
@@ -78,7 +81,7 @@ class Flow:
         """The next frames to send, or None. What this returns counts as sent."""
         if self._hello_due:
             self._hello_due = False
-            return encode(Hello(self.run, self._receive.tell())), None
+            return encode(Hello(self.run, self._receive.tell(), self._asks)), None
         if part := self._next_part():
             return part
         if self.credit_due:
@@ -88,8 +91,8 @@ class Flow:
     def hear(self, head: bytes, body: memoryview | None) -> Message | None:
         """Take in what arrived; the message when its last chunk is there. Raises `WireError`."""
         match decode(head):
-            case Hello(run, credit):
-                self._greeted(run, credit)
+            case Hello(run, credit, asks):
+                self._greeted(run, credit, asks)
             case Credit() as credit:
                 self._credit(credit)
             case Part() as part:
@@ -128,9 +131,11 @@ class Flow:
         head = Part(parcel.kind, epoch, parcel.step, parcel.round, index, credit)
         return encode(head), parcel.bodies[index]
 
-    def _greeted(self, run: bytes, credit: Credit) -> None:
+    def _greeted(self, run: bytes, credit: Credit, asks: bool) -> None:
         if run != self.run:
             raise WireError("run", "the peer works on another experiment or roster")
+        if asks:
+            self.opened()
         self._allowed = credit
         self._index = 0
         self._sent = 0
@@ -150,17 +155,17 @@ class _Receive:
         self._window = window
         self._epoch = secrets.randbits(40)
         self._floor = 0
-        self._kept = 0
+        self._held = 0
         self.restart()
 
     def restart(self) -> None:
         self._epoch += 1
         self._begun = self._delivered = self._told = 0
-        self._granted = self._window - self._kept
+        self._granted = max(0, self._window - self._held)
         self._assembly.drop()
 
     def grant(self, floor: int, kept: int) -> None:
-        self._floor, self._kept = floor, kept
+        self._floor, self._held = floor, kept
         self._granted = max(self._granted, self._delivered + self._window - kept)
 
     def tell(self) -> Credit:
@@ -180,5 +185,7 @@ class _Receive:
                 raise WireError("credit", f"vector {self._begun + 1} of {self._granted}")
             self._begun += 1
         message = self._assembly.feed(part, body)
-        self._delivered += message is not None
+        if message is not None:
+            self._delivered += 1
+            self._held += 1
         return message

@@ -5,6 +5,7 @@ stands in EVENTS and must be asked after every send and receive.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -20,8 +21,12 @@ from byzsgd.runtime.transport import Listener
 
 TURNS: Final = 32
 """Messages moved before the loop gets its turn: a flood from one peer starves no other."""
+REAPED_S: Final = 5.0
+"""After this time heartbeats have found every connection that died without a word."""
 WATCHED: Final = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_CONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -52,6 +57,9 @@ class Link:
         self._socket = socket
         self._listener = listener
         self._scheduled = False
+        self._up = False
+        self._standing: set[int] = set()
+        self._doubtful_until = -math.inf
         self._unsent: tuple[bytes, zmq.Frame | None] | None = None
         self._monitor = socket.get_monitor_socket(WATCHED)
         self._watch: list[tuple[int, Callable[[], None]]] = [
@@ -146,13 +154,39 @@ class Link:
         if self._monitor.closed:
             return
         while pending(self._monitor) & READABLE:
-            event = int(parse_monitor_message(self._monitor.recv_multipart())["event"])
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._unsent = None
-                self.flow.opened()
-                self._listener.linked(self.peer, True)
-                self.wake()
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._listener.linked(self.peer, False)
-            elif reason := REFUSALS.get(event):
-                self._listener.refused(self.peer, WireError(reason, "the connection was refused"))
+            news = parse_monitor_message(self._monitor.recv_multipart())
+            self._happened(int(news["event"]), int(news["value"]))
+
+    def _happened(self, event: int, value: int) -> None:
+        if event in (zmq.EVENT_ACCEPTED, zmq.EVENT_CONNECTED):
+            self._standing.add(value)
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self._opened()
+        elif event == zmq.EVENT_DISCONNECTED:
+            self._standing.discard(value)
+            self._closed()
+        elif reason := REFUSALS.get(event):
+            self._listener.refused(self.peer, WireError(reason, "the connection was refused"))
+
+    def _opened(self) -> None:
+        if len(self._standing) > 1:
+            self._doubtful_until = self._loop.time() + REAPED_S
+        self._start_anew(asks=False)
+        self._up = True
+        self._listener.linked(self.peer, True)
+
+    def _closed(self) -> None:
+        """One ended: the last one, an older one that had died without a word, or a stranger's.
+
+        While there were two, ZeroMQ dealt what we said to both in turn: what is left starts anew.
+        """
+        if self._standing and self._loop.time() < self._doubtful_until:
+            self._start_anew(asks=True)
+        elif self._up and not self._standing:
+            self._up = False
+            self._listener.linked(self.peer, False)
+
+    def _start_anew(self, asks: bool) -> None:
+        self._unsent = None
+        self.flow.opened(asks)
+        self.wake()

@@ -228,3 +228,52 @@ def parcel(step: int, vector: Tensor, layout: Layout, kind: type = Model) -> Par
 
 def tensor(message: Message, layout: Layout) -> Tensor:
     return stack([vector_of(message)], torch.empty(1, layout.dimension))[0]
+
+
+class Proxy:
+    """Stands between two nodes and can lose a connection without a word to the listening one."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for pair in self._writers:
+            for writer in pair:
+                writer.transport.abort()
+
+    async def listen(self, endpoint: str) -> str:
+        """Where to connect to instead of `endpoint`."""
+        self._port = int(endpoint.rpartition(":")[2])
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def lose(self) -> None:
+        """The connecting node loses its connection, and to the other it just falls silent."""
+        for task in self._tasks:
+            task.cancel()
+        for connecting, _ in self._writers:
+            connecting.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers.append((writer, other_writer))
+        for source, target in ((reader, other_writer), (other_reader, writer)):
+            task = asyncio.create_task(self._pass_on(source, target))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(1 << 16):
+            target.write(data)
+            await target.drain()
+        target.close()

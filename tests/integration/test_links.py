@@ -30,6 +30,7 @@ from tests.integration.links import (
     Ear,
     Liar,
     Net,
+    Proxy,
     tensor,
 )
 
@@ -159,7 +160,7 @@ async def test_an_unknown_key_is_refused_and_delivers_nothing() -> None:
         net.connect(OTHER, replace(mistaken, chosen=net.roster.chosen))
         net.send(OTHER, [SERVER], 0, vector(SMALL))
         await net.ears[OTHER].refusal(SERVER, "key")
-        assert net.ears[OTHER].up == {SERVER: False}
+        assert not net.ears[OTHER].news
         net.send(WORKER, [SERVER], 0, vector(SMALL))
         sender, _ = await net.ears[SERVER].message()
         assert sender == WORKER
@@ -263,6 +264,44 @@ async def test_a_vector_that_was_under_way_when_the_peer_died_hurts_nobody() -> 
             pass
         assert torch.equal(tensor(message, LARGE), vector(LARGE, 3))
         assert not server.links[WORKER].flow.dropped
+
+
+async def test_a_connection_that_died_without_a_word_does_not_take_the_next_one_with_it() -> None:
+    """Until the listening side has missed some heartbeats it speaks to the dead as to the living."""
+    with Net(SMALL, absent=[WORKER]) as net:
+        async with Proxy() as proxy:
+            through = {(SERVER, WORKER): await proxy.listen(net.roster.chosen[SERVER, WORKER])}
+            net.listen(WORKER)
+            net.connect(WORKER, replace(net.roster, chosen=through))
+            net.send(SERVER, [WORKER], 0, vector(SMALL))
+            net.send(WORKER, [SERVER], 0, vector(SMALL))
+            await net.arrival(WORKER, 0)
+            await net.arrival(SERVER, 0)
+            proxy.lose()
+            await net.ears[WORKER].link(SERVER, up=False)
+            await net.ears[WORKER].link(SERVER)
+            for step in range(1, 6):  # lost or mangled, as every other word is
+                net.send(SERVER, [WORKER], step, vector(SMALL))
+                net.send(WORKER, [SERVER], step, vector(SMALL))
+            for node, peer in ((SERVER, WORKER), (WORKER, SERVER)):
+                await said_again(net, peer, node, step=6)
+            assert net.ears[SERVER].news == [(WORKER, True)] * 2, "it never was without a link"
+
+
+async def said_again(net: Net, sender: NodeId, to: NodeId, step: int) -> None:
+    """As machines do, say the same until it is heard."""
+    ear = net.ears[to]
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            net.send(sender, [to], step, vector(SMALL))
+            net.grant(to, step)
+            try:
+                async with asyncio.timeout(0.05):
+                    while (await ear.messages.get())[1].step < step:
+                        pass
+            except TimeoutError:
+                continue
+            return
 
 
 async def test_what_waits_for_a_peer_that_is_away_is_bounded_and_the_newest_stays() -> None:

@@ -1,0 +1,114 @@
+"""Which saved models are evaluated when, and which files are removed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from byzsgd.experiment.evaluations import Evaluations
+from byzsgd.experiment.files import model_path, saved_steps
+
+SERVERS = ("server-1", "server-2", "server-3")
+
+
+class Questions(Evaluations):
+    """Evaluations that note what they ask, by step the servers whose models are meant."""
+
+    def __init__(self, record: Path) -> None:
+        super().__init__(record, SERVERS, self._note)
+        self.record = record
+        self.asked: list[tuple[int, tuple[str, ...]]] = []
+
+    def _note(self, step: int, files: Sequence[str]) -> None:
+        servers = tuple(Path(file).parent.name for file in files)
+        assert list(files) == [str(model_path(self.record, server, step)) for server in servers]
+        assert all(Path(file).exists() for file in files)
+        self.asked.append((step, servers))
+
+    def write(self, server: str, step: int) -> None:
+        """What the server does: the file first, the word after it."""
+        path = model_path(self.record, server, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        self.saved(server, step)
+
+
+@pytest.fixture
+def evaluations(tmp_path: Path) -> Questions:
+    (tmp_path / "models").mkdir()
+    return Questions(tmp_path)
+
+
+def test_a_step_is_asked_about_once_all_expected_servers_have_saved_it(
+    evaluations: Questions,
+) -> None:
+    evaluations.write("server-3", 10)
+    evaluations.write("server-1", 10)
+    assert evaluations.asked == []
+    evaluations.write("server-2", 10)
+    assert evaluations.asked == [(10, SERVERS)]
+    evaluations.consider()
+    assert len(evaluations.asked) == 1, "once"
+    evaluations.answered(10)
+    assert evaluations.last == 10
+    assert len(evaluations.asked) == 1
+
+
+def test_while_the_evaluator_is_busy_only_the_newest_step_is_remembered(
+    evaluations: Questions,
+) -> None:
+    for step in (10, 20, 30, 40):
+        for server in SERVERS:
+            evaluations.write(server, step)
+    evaluations.write("server-1", 50)
+    assert evaluations.asked == [(10, SERVERS)]
+    evaluations.answered(10)
+    assert evaluations.asked == [(10, SERVERS), (40, SERVERS)]
+    evaluations.answered(40)
+    assert len(evaluations.asked) == 2
+    assert saved_steps(evaluations.record, "server-1") == [40, 50]
+
+
+def test_older_files_are_removed_once_a_step_is_evaluated(evaluations: Questions) -> None:
+    for step in (10, 20):
+        for server in (*SERVERS, "server-0"):  # which lies, and saves as well
+            path = model_path(evaluations.record, server, step)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    for server in SERVERS:
+        evaluations.saved(server, 20)
+    assert saved_steps(evaluations.record, "server-1") == [10, 20]
+    evaluations.answered(20)
+    for server in (*SERVERS, "server-0"):
+        assert saved_steps(evaluations.record, server) == [20]
+
+
+def test_a_late_word_of_an_evaluated_step_asks_for_nothing_older_again(
+    evaluations: Questions,
+) -> None:
+    for step in (10, 20):
+        for server in SERVERS[:2]:
+            evaluations.write(server, step)
+    evaluations.write("server-3", 20)
+    evaluations.answered(20)
+    evaluations.write("server-3", 10)
+    evaluations.lost("server-1")
+    assert evaluations.asked == [(20, SERVERS)]
+
+
+def test_a_lost_server_is_not_waited_for_but_what_it_saved_counts(evaluations: Questions) -> None:
+    evaluations.write("server-1", 10)
+    evaluations.write("server-2", 10)
+    evaluations.write("server-1", 20)
+    evaluations.lost("server-3")
+    assert evaluations.asked == [(10, ("server-1", "server-2"))]
+    evaluations.answered(10)
+    evaluations.lost("server-1")
+    assert len(evaluations.asked) == 1
+    evaluations.write("server-2", 20)
+    assert evaluations.asked[1:] == [(20, ("server-1", "server-2"))]
+
+
+def test_a_stranger_can_be_lost(evaluations: Questions) -> None:
+    evaluations.lost("worker-3")
+    assert evaluations.asked == []
