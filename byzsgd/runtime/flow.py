@@ -64,6 +64,10 @@ class Flow:
         self._asks = asks
         self._allowed = None
 
+    def closed(self) -> None:
+        """No connection stands: whatever the peer allowed, it will allow anew."""
+        self._allowed = None
+
     def put(self, parcel: Parcel) -> None:
         """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it.
 

@@ -184,6 +184,7 @@ class Link:
             self._start_anew(asks=True)
         elif self._up and not self._standing:
             self._up = False
+            self.flow.closed()
             self._listener.linked(self.peer, False)
 
     def _start_anew(self, asks: bool) -> None:

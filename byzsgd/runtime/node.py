@@ -107,7 +107,7 @@ class Node:
             self._perform(effect)
 
     def fired(self, timer: TimerFired) -> None:
-        """Whoever waited in vain may be holding only what does not help: make room for what is said again."""
+        """Who waited in vain may hold only what does not help: room for what is said again."""
         self.dispatch(timer)
         if not self._over.done():
             kept = self.machine.kept

@@ -257,12 +257,14 @@ class Proxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def lose(self) -> None:
+    def lose(self, both: bool = False) -> None:
         """The connecting node loses its connection, and to the other it just falls silent."""
         for task in self._tasks:
             task.cancel()
-        for connecting, _ in self._writers:
+        for connecting, listening in self._writers:
             connecting.transport.abort()
+            if both:
+                listening.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self._port)

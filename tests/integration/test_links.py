@@ -288,6 +288,26 @@ async def test_a_connection_that_died_without_a_word_does_not_take_the_next_one_
             assert net.ears[SERVER].news == [(WORKER, True)] * 2, "it never was without a link"
 
 
+async def test_what_waited_for_the_next_connection_goes_with_it() -> None:
+    """Not a moment before both ends know of it: that would be lost, and be refused."""
+    with Net(SMALL, absent=[WORKER]) as net:
+        async with Proxy() as proxy:
+            through = {(SERVER, WORKER): await proxy.listen(net.roster.chosen[SERVER, WORKER])}
+            net.listen(WORKER)
+            net.connect(WORKER, replace(net.roster, chosen=through))
+            for step in range(10):
+                await net.linked()
+                proxy.lose(both=True)
+                for node, peer in ((SERVER, WORKER), (WORKER, SERVER)):
+                    await net.ears[node].link(peer, up=False)
+                for node, peer in ((SERVER, WORKER), (WORKER, SERVER)):
+                    net.send(node, [peer], step, vector(SMALL))
+                for node in (SERVER, WORKER):
+                    await net.arrival(node, step)
+            assert not net.ears[SERVER].refusals
+            assert not net.ears[WORKER].refusals
+
+
 async def said_again(net: Net, sender: NodeId, to: NodeId, step: int) -> None:
     """As machines do, say the same until it is heard."""
     ear = net.ears[to]

@@ -179,7 +179,9 @@ HONEST = [torch.tensor([1.0, 0, 0]) + 0.01 * random_vector(seed) for seed in ran
 def an_update(step: int, liars: Sequence[Tensor], gradients: str = "mda") -> Outcome:
     """Workers 0, 1, … lie; the others, as many as are needed for five, are honest."""
     vectors = [*liars, *HONEST[len(liars) :]]
-    return compute(S[0], gradients=gradients).run(Update(step, torch.zeros(D), inputs(W[:5], vectors)))
+    return compute(S[0], gradients=gradients).run(
+        Update(step, torch.zeros(D), inputs(W[:5], vectors))
+    )
 
 
 @pytest.mark.parametrize("step", [0, 10])

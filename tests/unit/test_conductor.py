@@ -316,7 +316,7 @@ async def test_a_run_without_a_step_is_given_up(rig: Rig, monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "STUCK_S", 0.0)
     rig.all_listen()
     assert await rig.status() == "failed"
-    assert rig.message == "no node has made a step for a minute"
+    assert rig.message == "no node has made a step for 0 s"
 
 
 # --- other ends -----------------------------------------------------------------------------------

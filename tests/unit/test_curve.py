@@ -113,9 +113,7 @@ def test_keys_of_two_pairs_do_not_belong_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "harm", [lambda key: key[:-1], lambda key: key + "x", lambda key: key[:-1] + '"']
 )
-def test_a_damaged_secret_is_not_printed_either(
-    tmp_path: Path, harm: Callable[[str], str]
-) -> None:
+def test_a_damaged_secret_is_not_printed_either(tmp_path: Path, harm: Callable[[str], str]) -> None:
     pair = KeyPair.generate()
     damaged = harm(pair.secret)
     path = tmp_path / "key.toml"
@@ -132,7 +130,7 @@ def test_what_is_no_key(key: object) -> None:
 
 
 def test_a_key_that_stands_for_no_bytes_is_none() -> None:
-    """libzmq refuses it as well, in words that nobody understands."""
+    """Refused by libzmq as well, in words that nobody understands."""
     with pytest.raises(ConfigError, match="is no CURVE key"):
         check_key(OVERFLOWING)
 
@@ -206,7 +204,7 @@ def test_every_question_is_answered(allow: AllowList) -> None:
 
 
 def ask(allow: AllowList) -> "zmq.Socket[bytes]":
-    socket = allow.socket.context.socket(zmq.DEALER)
+    socket: zmq.Socket[bytes] = allow.socket.context.socket(zmq.DEALER)
     socket.linger = 0
     socket.connect(ZAP_ADDRESS)
     return socket

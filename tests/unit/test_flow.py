@@ -106,6 +106,67 @@ def test_nothing_is_said_before_a_connection_stands() -> None:
     assert flow.next() is None
 
 
+def test_nothing_is_said_when_the_connection_has_ended() -> None:
+    """What ZeroMQ takes now, on a connection that it has not told of, would be of an old epoch."""
+    server, worker = greeted()
+    server.flow.closed()
+    server.flow.put(parcel(0))
+    server.flow.grant(1, 0)
+    assert not server.say()
+    for end in (server, worker):
+        end.flow.opened()
+    exchange(server, worker)
+    assert worker.steps == [0]
+    assert not worker.refused
+
+
+def test_who_is_asked_starts_anew_as_well() -> None:
+    """Both lost something without noticing that a connection ended; one of them hears of it."""
+    server, worker = greeted(window=2)
+    for end, kind in ((server, MODEL), (worker, GRADIENT)):
+        for step in range(2):
+            end.flow.put(parcel(step, kind))
+        end.say()  # to nobody
+    server.flow.opened(asks=True)
+    heads = exchange(server, worker)
+    assert [(type(head), head.asks) for head in heads] == [(Hello, True), (Hello, False)]
+    for end, kind in ((server, MODEL), (worker, GRADIENT)):
+        for step in range(2):
+            end.flow.put(parcel(step, kind))
+    exchange(server, worker)
+    assert server.steps == worker.steps == [0, 1]
+    assert not server.refused
+    assert not worker.refused
+
+
+def test_two_who_ask_each_other_at_once_come_to_an_end() -> None:
+    server, worker = greeted()
+    for end in (server, worker):
+        end.flow.opened(asks=True)
+    assert len(exchange(server, worker)) <= 4
+    for end, kind in ((server, MODEL), (worker, GRADIENT)):
+        end.flow.put(parcel(3, kind))
+    exchange(server, worker)
+    assert server.steps == worker.steps == [3]
+
+
+@pytest.mark.parametrize("how", ["asks", "connects"])
+def test_starting_anew_is_no_way_to_more_credit(how: str) -> None:
+    _, worker = greeted(window=3)
+    for attempt in range(10):
+        if how == "asks":
+            worker.hear((encode(Hello(RUN, Credit(0, 9, 0), asks=True)), None))
+        else:
+            worker.flow.opened()
+        for step in range(3):
+            for index in range(3):
+                worker.hear((encode(a_part(worker, step=3 * attempt + step, index=index)), BODY))
+    assert worker.steps == [0, 1, 2]
+    worker.flow.grant(1, kept=1)
+    worker.flow.opened()
+    assert worker.flow._receive.tell().count == 2
+
+
 def test_a_vector_arrives_chunk_by_chunk() -> None:
     server, worker = greeted()
     server.flow.put(parcel(7, round_=3))
@@ -119,7 +180,7 @@ def test_a_vector_arrives_chunk_by_chunk() -> None:
 
 
 def test_a_greeting_counts_for_the_connection_that_was_opened_last() -> None:
-    """One that was still on its way when its connection broke is no harm: the next one replaces it."""
+    """One that was on its way when its connection broke is no harm: the next one replaces it."""
     server, worker = ends()
     late = worker.say()
     for end in (server, worker):

@@ -50,6 +50,7 @@ def bytes_refusal(data: bytes) -> str:
     "head",
     [
         Hello(bytes(range(16)), CREDIT),
+        Hello(bytes(range(16)), CREDIT, asks=True),
         CREDIT,
         Part(1, 4, 5, 6, 7, CREDIT),
         Part(2, (1 << 53) - 1, 0, 0, 0, Credit(0, 0, 0)),
@@ -77,7 +78,19 @@ def test_another_kind_is_refused(kind: object) -> None:
     assert refusal(1, kind, 1, 2, 3, 4, 5, 6, 7) == "header"
 
 
-BAD_NUMBERS = [-1, 1 << 53, (1 << 64) - 1, -(1 << 63), True, False, 1.0, math.nan, None, [], b"\x01"]
+BAD_NUMBERS: list[object] = [
+    -1,
+    1 << 53,
+    (1 << 64) - 1,
+    -(1 << 63),
+    True,
+    False,
+    1.0,
+    math.nan,
+    None,
+    [],
+    b"\x01",
+]
 
 
 @pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)
@@ -95,7 +108,12 @@ def test_a_part_with_another_number_of_fields_is_refused(count: int) -> None:
 
 @pytest.mark.parametrize("run", [bytes(15), bytes(17), "0" * 16, 0, None, bytes(65), [0] * 16])
 def test_a_greeting_with_another_kind_of_run_is_refused(run: object) -> None:
-    assert refusal(1, 4, run, 1, 2, 3) == "header"
+    assert refusal(1, 4, run, 1, 2, 3, 0) == "header"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 6])
+def test_a_greeting_with_another_number_of_fields_is_refused(count: int) -> None:
+    assert refusal(1, 4, bytes(16), *range(count)) == "header"
 
 
 @pytest.mark.parametrize(
