@@ -204,9 +204,9 @@ class Liar:
         async with asyncio.timeout(WAIT_S):
             await self._socket.send_multipart(frames)
 
-    async def greet(self, credit: int = 4) -> Credit:
+    async def greet(self, credit: int = 4, asks: bool = False) -> Credit:
         """Say Hello and wait for the server's; the credit it gives."""
-        await self.say(encode(Hello(self.run, Credit(1, credit, 0))))
+        await self.say(encode(Hello(self.run, Credit(1, credit, 0), asks)))
         heard = await self.hear()
         assert isinstance(heard, Hello)
         return heard.credit

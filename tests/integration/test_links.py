@@ -267,7 +267,7 @@ async def test_a_vector_that_was_under_way_when_the_peer_died_hurts_nobody() -> 
 
 
 async def test_a_connection_that_died_without_a_word_does_not_take_the_next_one_with_it() -> None:
-    """Until the listening side has missed some heartbeats it speaks to the dead as to the living."""
+    """Until some heartbeats are missing the listening side speaks to the dead as to the living."""
     with Net(SMALL, absent=[WORKER]) as net:
         async with Proxy() as proxy:
             through = {(SERVER, WORKER): await proxy.listen(net.roster.chosen[SERVER, WORKER])}
@@ -382,14 +382,13 @@ NONSENSE: dict[str, tuple[str, Callable[[int], list[bytes]]]] = {
 @pytest.mark.parametrize("name", NONSENSE)
 async def test_nonsense_is_counted_and_delivers_nothing(name: str) -> None:
     reason, frames = NONSENSE[name]
-    with Net(SMALL, [SERVER, WORKER, OTHER], absent=[WORKER]) as net:
-        with Liar(net) as liar:
-            credit = await liar.greet()
-            await liar.say(*frames(credit.epoch))
-            await net.ears[SERVER].refusal(WORKER, reason)
-            assert net.ears[SERVER].messages.empty()
-            await still_works(net)
-            assert net.ears[SERVER].refusals == {(WORKER, reason): 1}
+    with Net(SMALL, [SERVER, WORKER, OTHER], absent=[WORKER]) as net, Liar(net) as liar:
+        credit = await liar.greet()
+        await liar.say(*frames(credit.epoch))
+        await net.ears[SERVER].refusal(WORKER, reason)
+        assert net.ears[SERVER].messages.empty()
+        await still_works(net)
+        assert net.ears[SERVER].refusals == {(WORKER, reason): 1}
 
 
 async def test_a_frame_one_byte_too_long_costs_the_liar_its_connection() -> None:
@@ -403,14 +402,16 @@ async def test_a_frame_one_byte_too_long_costs_the_liar_its_connection() -> None
 
 
 async def test_who_sends_more_than_it_may_is_refused() -> None:
-    with Net(SMALL, [SERVER, WORKER, OTHER], absent=[WORKER], window=2) as net:
-        with Liar(net) as liar:
-            credit = await liar.greet()
-            assert credit.count == 2
-            for step in range(50):
-                await liar.gradient(credit.epoch, step, frames_of(vector(SMALL), SMALL))
-            await net.ears[SERVER].refusal(WORKER, "credit", times=48)
-            assert net.ears[SERVER].messages.qsize() == 2
+    crowd = [SERVER, WORKER, OTHER]
+    with Net(SMALL, crowd, absent=[WORKER], window=2) as net, Liar(net) as liar:
+        credit = await liar.greet()
+        assert credit.count == 2
+        for step in range(50):
+            await liar.gradient(credit.epoch, step, frames_of(vector(SMALL), SMALL))
+        await net.ears[SERVER].refusal(WORKER, "credit", times=48)
+        assert net.ears[SERVER].messages.qsize() == 2
+        again = await liar.greet(asks=True)
+        assert again.count == 0, "who starts anew has no more than before"
 
 
 async def test_nothing_is_said_to_a_peer_before_it_has_greeted() -> None:

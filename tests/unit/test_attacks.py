@@ -2,6 +2,7 @@
 
 import math
 from statistics import NormalDist, fmean, pstdev
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_alie_is_the_mean_less_z_deviations(
 ) -> None:
     vectors = honest(shape, dtype)
     lie = forge("alie", vectors, **OPTIONS, z=z)
-    strength = NormalDist().inv_cdf(24 / 26) if z in (None, "auto") else float(z)  # type: ignore[arg-type]
+    strength = NormalDist().inv_cdf(24 / 26) if z in (None, "auto") else float(z)
     columns = vectors.double().T.tolist()
     close(lie, [fmean(column) - strength * pstdev(column) for column in columns])
 
@@ -256,6 +257,6 @@ def test_alie_says_what_it_must_be_told() -> None:
     ("name", "options"),
     [("alie", {"z": "strong"}), ("sign_flip", {"factor": "2"}), ("equivocate", {"scale": None})],
 )
-def test_an_option_of_the_wrong_kind_is_an_error(name: str, options: dict[str, object]) -> None:
+def test_an_option_of_the_wrong_kind_is_an_error(name: str, options: dict[str, Any]) -> None:
     with pytest.raises((ConfigError, TypeError, ValueError)):
         forge(name, honest(), **options)
