@@ -31,6 +31,8 @@ class Group(TyperGroup):
         except ConfigError as error:
             typer.echo(f"byzsgd: {error}", err=True)
             raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(

@@ -158,12 +158,12 @@ class Compute:
         one: its own model, moved as each single gradient would have moved it.
         """
         vectors = self._stack(effect.known)
-        if not effect.gradients:
+        if not effect.gradients or not resolve(effect.attack).colludes:
             return vectors
         gradients = self._stack(effect.gradients)
         rate = self.settings.rate.at(max(0, effect.sends[0].message.step - 1))
         moved = vectors[0] - rate * (gradients - gradients.mean(dim=0))
-        return torch.cat([vectors[:1], moved]) if resolve(effect.attack).colludes else vectors
+        return torch.cat([vectors[:1], moved])
 
     def _lies(self, effect: Forge, send: Send, known: Tensor) -> list[Send]:
         attack = resolve(effect.attack)

@@ -38,6 +38,7 @@ class Conductor:
         self.record = record
         self.progress = _progress(experiment)
         self.config_error: str | None = None
+        self.interrupted_late = False
         self._processes = processes
         self._show = show
         self._loop = asyncio.get_running_loop()
@@ -53,7 +54,11 @@ class Conductor:
         return await self._status
 
     def interrupt(self) -> None:
-        self._end("interrupted", "interrupted")
+        """End the run; where it has just ended by itself, the caller is to hear of it."""
+        if not self._status.done():
+            self._end("interrupted", "interrupted")
+        elif self._status.exception() is None and self._status.result() != "interrupted":
+            self.interrupted_late = True
 
     def result(self) -> dict[str, Any]:
         """What the record says of the end."""

@@ -11,7 +11,8 @@ Whole files appear in one piece or not at all; of appended ones the last line ma
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -45,10 +46,11 @@ def saved_steps(run: Path, node: NodeId | str) -> list[int]:
 
 def save_model(path: Path, step: int, params: "Tensor") -> None:
     """Write (d,) float32 `params` so that a reader, or a crash, never meets half of them."""
-    from safetensors.torch import save
+    from safetensors.torch import save_file  # unlike `save` it does not hold up other threads
 
     tensors = {"params": params.detach().cpu().contiguous()}
-    write_atomically(path, save(tensors, metadata={"step": str(step)}))
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step)})
 
 
 def load_model(path: Path) -> "Tensor":
@@ -114,11 +116,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write to, which takes the place of `path` once all of it is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
+    yield temporary
+    with temporary.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
 

@@ -56,7 +56,10 @@ def run_local(
         record.event("failed", error=conductor.config_error)
         record.close()
         raise ConfigError(conductor.config_error)
-    return record.finish(status, **conductor.result())
+    run = record.finish(status, **conductor.result())
+    if conductor.interrupted_late:
+        raise KeyboardInterrupt
+    return run
 
 
 def _outside_any_loop(work: Coroutine[None, None, Result], ctrl_c: Future[None]) -> Result:

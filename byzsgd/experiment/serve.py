@@ -70,9 +70,10 @@ async def serve(
     transport = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, node.stop)
-    meter = StallMeter(loop) if measure_stall else None
+    meter = None
     try:
         transport.connect(meet(node, transport.listen()))
+        meter = StallMeter(loop) if measure_stall else None
         began = time.process_time()
         node.start(transport)
         await node.over()

@@ -96,12 +96,13 @@ class Node:
         """One event through the machine, and its effects out."""
         if self._over.done():
             return
-        step = self.machine.step
+        step, phase = self.machine.step, self.machine.phase
         effects = self.machine.handle(event, self._loop.time())
         # Not the loop's time: that is of whole milliseconds.
         self._watch.enter(self.machine.phase, time.monotonic())
         if self.machine.step != step:
             self.observer.stepped(self.machine.step, self._watch.lap())
+        if (self.machine.step, self.machine.phase) != (step, phase):
             self._transport.grant(self.machine.step, self.machine.kept)
         for effect in effects:
             self._perform(effect)

@@ -131,6 +131,18 @@ def _check_address(node: NodeId, address: object, nodes: int, encryption: str) -
         raise ConfigError(
             f'{node}: encryption = "none" is for loopback and ipc only, not for {address}'
         )
+    if tcp and not _is_address(tcp["host"]):
+        raise ConfigError(
+            f"{node}: nobody can listen on the name {tcp['host']!r}: write the IP address in {address}"
+        )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host == "localhost"
+    return True
 
 
 def _loopback(host: str) -> bool:

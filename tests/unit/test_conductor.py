@@ -334,6 +334,23 @@ async def test_an_interrupt_ends_it_once(rig: Rig) -> None:
     assert run.events == [event for event in run.events if event["event"] != "died"]
 
 
+async def test_a_second_interrupt_is_no_late_one(rig: Rig) -> None:
+    rig.all_listen()
+    rig.conductor.interrupt()
+    rig.conductor.interrupt()
+    assert not rig.conductor.interrupted_late, "it was heard the first time"
+
+
+async def test_an_interrupt_of_a_run_that_has_ended_is_passed_on(rig: Rig) -> None:
+    """Or, where several runs follow one another, the next one would begin."""
+    rig.all_listen()
+    rig.conductor.exited(EVALUATOR, 1)
+    assert await rig.status() == "failed"
+    rig.conductor.interrupt()
+    assert rig.conductor.interrupted_late
+    assert await rig.status() == "failed"
+
+
 async def test_an_interrupt_before_anything_happened(rig: Rig) -> None:
     rig.conductor.interrupt()
     assert await rig.status() == "interrupted"
