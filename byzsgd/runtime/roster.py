@@ -124,16 +124,14 @@ def _check_address(node: NodeId, address: object, nodes: int, encryption: str) -
     if ipc and len(ipc["path"].encode()) > IPC_PATH_BYTES_MAX:
         raise ConfigError(f"{node}: the path in {address} is over {IPC_PATH_BYTES_MAX} bytes")
     if not tcp and not ipc:
-        raise ConfigError(
-            f"{node}: {address!r} is no address: write tcp://HOST:PORT or ipc:///PATH"
-        )
+        raise ConfigError(f"{node}: {address!r} is no address: write tcp://IP:PORT or ipc:///PATH")
     if encryption == "none" and tcp and not _loopback(tcp["host"]):
         raise ConfigError(
             f'{node}: encryption = "none" is for loopback and ipc only, not for {address}'
         )
     if tcp and not _is_address(tcp["host"]):
         raise ConfigError(
-            f"{node}: nobody can listen on the name {tcp['host']!r}: write the IP address in {address}"
+            f"{node}: nobody can listen on a name: write the IP address instead of {address!r}"
         )
 
 
