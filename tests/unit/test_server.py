@@ -408,7 +408,7 @@ def test_shows_its_result_again_when_done() -> None:
             Send(tuple(PEERS), Model(1, "θ1")),
             Send(W, Model(1, "m")),
             Send(tuple(PEERS), Model(1, "m", 1)),
-            SetTimer("patience", 1, now + 2.0),
+            SetTimer("patience", 1, now + server.plan.patience_s),
         ]
     assert server.phase == "done"
 
@@ -559,7 +559,7 @@ def test_rejoining_at_the_last_step_ends_there() -> None:
 
 
 def test_waits_where_catching_up_is_switched_off() -> None:
-    server = started(catch_up=False)
+    server = started(catch_up=False, patience_s=2.0)
     for step in (3, 6):
         assert server.hear_from(PEERS, Model(step, "p")) == []
         assert server.hear_from(PEERS, Model(step, "p", 1)) == []

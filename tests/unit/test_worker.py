@@ -111,7 +111,7 @@ def test_shows_the_gradient_to_every_server_and_goes_on() -> None:
     worker = arrived_at("gradient")
     assert worker.hear(GradientComputed(0, "g"), now=5.0) == [
         Send(S, Gradient(0, "g")),
-        SetTimer("patience", 1, 7.0),
+        SetTimer("patience", 1, 5.0 + worker.plan.patience_s),
     ]
     assert (worker.step, worker.phase) == (1, "models")
 
@@ -246,7 +246,7 @@ def test_shows_its_last_gradients_again_when_done() -> None:
     for now in (2.0, 4.0):
         assert worker.hear(TimerFired("patience", 1), now=now) == [
             Send(S, Gradient(0, "g")),
-            SetTimer("patience", 1, now + 2.0),
+            SetTimer("patience", 1, now + worker.plan.patience_s),
         ]
     assert worker.phase == "done"
 
@@ -308,7 +308,7 @@ def test_a_timer_of_another_step_or_phase_is_stale() -> None:
 
 
 def test_waits_where_catching_up_is_switched_off() -> None:
-    worker = started(catch_up=False)
+    worker = started(catch_up=False, patience_s=2.0)
     worker.work()
     worker.hear_from(S, Model(3, "θ"))
     assert worker.hear(TimerFired("patience", 1), now=3.0) == [SetTimer("patience", 1, 5.0)]
