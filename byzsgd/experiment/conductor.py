@@ -192,7 +192,7 @@ class Conductor:
 
     def _check_done(self) -> None:
         """Over when every honest node that lives has done its last step and it was evaluated."""
-        honest = [*self._honest("server"), *self._honest("worker")]
+        honest = self._honest()
         if honest and all(n.state == "done" for n in honest):
             self._finish()
 
@@ -218,7 +218,7 @@ class Conductor:
 
     def _leave_behind(self) -> None:
         """The result stands without those who are still on their way."""
-        for node in [*self._honest("server"), *self._honest("worker")]:
+        for node in self._honest():
             if node.state != "done":
                 self.record.event("left behind", node=node.node, step=node.step)
                 self._evaluations.lost(node.node)
@@ -248,12 +248,12 @@ class Conductor:
         steps = [n.step for n in self._honest("server")]
         return median_low(steps) if steps else 0
 
-    def _honest(self, role: str) -> list[NodeProgress]:
-        """The honest nodes of one side that live."""
+    def _honest(self, role: str | None = None) -> list[NodeProgress]:
+        """The honest nodes that live, of one side or of both."""
         return [
             self.progress.nodes[str(node)]
             for node in self.experiment.honest
-            if node.role == role and self.progress.nodes[str(node)].state != "dead"
+            if role in (None, node.role) and self.progress.nodes[str(node)].state != "dead"
         ]
 
     def _log_of(self, name: str) -> str:

@@ -23,8 +23,6 @@ from typing import Any
 
 from byzsgd.experiment.channel import Word, encoded
 
-Tell = Callable[..., None]
-
 
 @dataclass(frozen=True)
 class Zygote:
