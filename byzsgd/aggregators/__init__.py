@@ -1,52 +1,44 @@
 """Robust aggregation rules: many vectors in, one vector out that at most f liars cannot drag far.
 
-    aggregate("mda", vectors, f=2)                 # (n, d) → (d,)
-    AGGREGATORS["mda"].select(vectors, f=2)        # which rows it took
+    aggregate("mda", vectors, f=2)                            # (n, d) → (d,)
+    aggregate("krum", vectors, f=2, pre=["nnm"])              # mixed with their neighbours first
+    AGGREGATORS["mda"].select(vectors, f=2)                   # which rows it took
+    rule = configured("bulyan", base="mda")                   # with options: rule(vectors, f=2)
+    arrivals = Arrivals(rule, n, d); arrivals.add(vector)     # row by row, as they come
 
-Nothing here knows the rest of byzsgd: torch and the standard library only.
+Nothing here knows the rest of byzsgd: torch, numpy, numba and the standard library only.
 """
 
-import difflib
-
-from torch import Tensor
-
-from byzsgd.aggregators.average import AVERAGE
+from byzsgd.aggregators.arrivals import Arrivals
 from byzsgd.aggregators.distances import pairwise_squared
-from byzsgd.aggregators.mda import MDA, minimum_diameter_subset
-from byzsgd.aggregators.median import MEDIAN
-from byzsgd.aggregators.rule import AggregationError, Rule
+from byzsgd.aggregators.inputs import AggregationError
+from byzsgd.aggregators.mda import minimum_diameter_subset
+from byzsgd.aggregators.preaggregation import Preaggregation
+from byzsgd.aggregators.registry import (
+    AGGREGATORS,
+    PREAGGREGATIONS,
+    aggregate,
+    configured,
+    preaggregation,
+    resolve,
+)
+from byzsgd.aggregators.rule import Aggregate, Choice, Rule
+from byzsgd.aggregators.safeguard_sgd import Safeguard
 
 __all__ = [
     "AGGREGATORS",
+    "PREAGGREGATIONS",
+    "Aggregate",
     "AggregationError",
+    "Arrivals",
+    "Choice",
+    "Preaggregation",
     "Rule",
+    "Safeguard",
     "aggregate",
+    "configured",
     "minimum_diameter_subset",
     "pairwise_squared",
+    "preaggregation",
     "resolve",
 ]
-
-AGGREGATORS: dict[str, Rule] = {rule.name: rule for rule in (AVERAGE, MEDIAN, MDA)}
-"""Every rule by its canonical name; `resolve` also knows the aliases."""
-
-_BY_ANY_NAME = {name: rule for rule in AGGREGATORS.values() for name in (rule.name, *rule.aliases)}
-
-
-def aggregate(name: str, vectors: Tensor, f: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The (d,) aggregate of the (n, d) rows of `vectors` under the rule called `name`.
-
-    `f` is how many of the rows may be lies. `out`, where given, is filled and returned. `vectors`
-    is neither changed nor aliased. Raises `AggregationError` for an unknown name and for whatever
-    the rule refuses.
-    """
-    return resolve(name)(vectors, f, out=out)
-
-
-def resolve(name: str) -> Rule:
-    """The rule with this name or alias, or an `AggregationError` naming the nearest one."""
-    if name in _BY_ANY_NAME:
-        return _BY_ANY_NAME[name]
-    near = difflib.get_close_matches(name, _BY_ANY_NAME, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(AGGREGATORS)
-    raise AggregationError(f"unknown aggregation rule {name!r}{hint} (known: {known})")

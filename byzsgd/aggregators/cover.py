@@ -1,137 +1,96 @@
-"""Vertex covers of bounded size: an exact search, exponential in nothing but the hard core.
+"""Vertex covers of bounded size: an exact search that is exponential in nothing but the hard core.
 
-Graphs are adjacency lists of bitsets: `adjacency[v]` has bit u set iff u and v are joined, and a
-set of vertices is an int. After Chen, Kanj and Jia, "Vertex cover: further observations and further
-improvements" (J. Algorithms 2001): shrink the graph by rules that are always safe, give up where a
-lower bound passes the budget, split what fell apart, and branch only on what is left.
+A set of vertices is an int in here, bit v for vertex v. The search itself is in `cover_kernels`,
+compiled where numba is there, and goes the same way where it is not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Any
 
-Graph = Sequence[int]
+import numpy as np
+import numpy.typing as npt
 
+from byzsgd.aggregators import compiled
+from byzsgd.aggregators import cover_kernels as kernels
 
-def vertex_cover(graph: Graph, live: int, budget: int) -> int | None:
-    """At most `budget` vertices of `live` that touch every edge within it, or None if none do."""
-    reduced = _reduce(graph, live, budget)
-    if reduced is None:
-        return None
-    live, taken = reduced
-    if not live:
-        return taken
-    budget -= taken.bit_count()
-    rest = _solve_core(graph, live, budget)
-    return None if rest is None else taken | rest
+WIDTH = 64
 
 
-def members(vertices: int) -> Iterator[int]:
-    """The vertices in a bitset, ascending."""
-    while vertices:
-        lowest = vertices & -vertices
-        yield lowest.bit_length() - 1
-        vertices ^= lowest
+class OutOfNodes(Exception):  # noqa: N818 - an outcome, not an error
+    """The budget is spent, and whether there is a cover is not known."""
 
 
-def _reduce(graph: Graph, live: int, budget: int) -> tuple[int, int] | None:
-    """(what is still undecided, what every rule forced into the cover), or None if over budget."""
-    taken = 0
-    while True:
-        before, pending = taken, live
-        while pending:
-            bit = pending & -pending
-            pending ^= bit
-            around = graph[bit.bit_length() - 1] & live
-            degree, left = around.bit_count(), budget - taken.bit_count()
-            if degree == 0:
-                live ^= bit
-                continue
-            if left <= 0:
-                return None
-            if degree > left:  # without this vertex all its neighbours are taken: too many
-                forced = bit
-            elif degree == 1:  # a leaf's neighbour covers all that the leaf does
-                forced = around
-            else:
-                continue
-            taken |= forced
-            live &= ~forced
-            pending &= live
-        if taken == before:
-            crown = _crown(graph, live)
-            taken |= crown
-            live &= ~crown
-        if taken == before:
-            return live, taken
+class CoverSearch:
+    """Looks for covers in graphs on n vertices, opening at most `budget` search nodes in all."""
+
+    def __init__(self, n: int, budget: int) -> None:
+        self.n = n
+        self.budget = budget
+        """How many nodes it may still open."""
+        self._packed = np.zeros((n, -(-n // WIDTH) * WIDTH // 8), np.uint8)
+        self._compiled = compiled.AVAILABLE
+        self._width = WIDTH if self._compiled else n
+        self._words = -(-n // self._width)
+        self._adjacency = self._zeros(n * self._words)
+        # A frame below another has fewer live vertices, and the last one looks at the next.
+        frame = kernels.SETS * self._words + kernels.NUMBERS
+        self._frames = self._zeros((n + 2) * frame)
+        self._scratch = self._zeros(kernels.SETS * self._words + n + 1)
+        self._search: Callable[..., tuple[int, int]] = (
+            _compiled_search() if self._compiled else kernels.search
+        )
+
+    def load(self, edges: npt.NDArray[np.bool_]) -> None:
+        """Look in this graph from now on: (n, n), symmetric, False on the diagonal."""
+        packed = np.packbits(edges, axis=1, bitorder="little")
+        self._packed[:, : packed.shape[1]] = packed
+        self._adjacency[:] = (
+            self._packed.view(np.int64).ravel() if self._compiled else self.neighbours()
+        )
+
+    def neighbours(self) -> list[int]:
+        """Of each vertex of the graph in which it looks."""
+        return [int.from_bytes(row.tobytes(), "little") for row in self._packed]
+
+    def cover(self, live: int, size: int) -> int | None:
+        """At most `size` vertices of `live` that touch every edge within it, or None if none do.
+
+        Raises `OutOfNodes`.
+        """
+        frames, words = self._frames, self._words
+        frames[: kernels.SETS * words] = self._row(live, 0, live)
+        frames[kernels.SETS * words] = size
+        state, self.budget = self._search(
+            self._adjacency, frames, self._scratch, words, self._width, self.budget
+        )
+        if state == kernels.SPENT:
+            raise OutOfNodes
+        return self._set(frames[words : 2 * words]) if state == kernels.FOUND else None
+
+    def _zeros(self, length: int) -> Any:
+        return np.zeros(length, np.int64) if self._compiled else [0] * length
+
+    def _row(self, *sets: int) -> Any:
+        """Sets as the kernels have them."""
+        if not self._compiled:
+            return list(sets)
+        size = self._packed.shape[1]
+        return np.frombuffer(b"".join([each.to_bytes(size, "little") for each in sets]), np.int64)
+
+    def _set(self, row: Any) -> int:
+        return int.from_bytes(row.tobytes(), "little") if self._compiled else row[0]
 
 
-def _crown(graph: Graph, live: int) -> int:
-    """Neighbours shared by at least as many twins as there are of them: taking them is best."""
-    twins: dict[int, int] = {}
-    for v in members(live):
-        around = graph[v] & live
-        twins[around] = twins.get(around, 0) + 1
-        if twins[around] >= around.bit_count():
-            return around
-    return 0
-
-
-def _solve_core(graph: Graph, live: int, budget: int) -> int | None:
-    """A graph that no rule shrinks: bound it, split it, or branch on a vertex of most edges."""
-    degrees = {v: (graph[v] & live).bit_count() for v in members(live)}
-    busiest = max(degrees, key=degrees.__getitem__)
-    if sum(degrees.values()) > 2 * budget * degrees[busiest]:
-        return None
-    if _cliques_need(graph, live) > budget:
-        return None
-    component = _component(graph, live)
-    if component != live:
-        return _solve_apart(graph, component, live & ~component, budget)
-    return _branch(graph, live, busiest, budget)
-
-
-def _branch(graph: Graph, live: int, v: int, budget: int) -> int | None:
-    """Either v is in the cover, or all its neighbours are."""
-    around = graph[v] & live
-    for taken in (1 << v, around):
-        left = budget - taken.bit_count()
-        rest = vertex_cover(graph, live & ~taken & ~(1 << v), left) if left >= 0 else None
-        if rest is not None:
-            return taken | rest
-    return None
-
-
-def _solve_apart(graph: Graph, part: int, others: int, budget: int) -> int | None:
-    """The least cover of one component, so that the others have the most left."""
-    for size in range(_cliques_need(graph, part), budget - _cliques_need(graph, others) + 1):
-        cover = vertex_cover(graph, part, size)
-        if cover is not None:
-            rest = vertex_cover(graph, others, budget - cover.bit_count())
-            return None if rest is None else cover | rest
-    return None
-
-
-def _component(graph: Graph, live: int) -> int:
-    """The vertices reachable from the first one."""
-    reached = frontier = live & -live
-    while frontier:
-        near = 0
-        for v in members(frontier):
-            near |= graph[v]
-        frontier = near & live & ~reached
-        reached |= frontier
-    return reached
-
-
-def _cliques_need(graph: Graph, live: int) -> int:
-    """A lower bound: disjoint cliques, greedily; each needs all of its vertices but one."""
-    need = 0
-    while live:
-        v = live & -live
-        live ^= v
-        common = graph[v.bit_length() - 1] & live
-        while common:
-            u = common & -common
-            live ^= u
-            need += 1
-            common &= graph[u.bit_length() - 1]
-    return need
+@cache
+def _compiled_search() -> Callable[..., tuple[int, int]]:
+    """`kernels.search`, compiled from copies of the functions there that call one another only."""
+    namespace = dict(vars(kernels))
+    for name, function in vars(kernels).items():
+        if isinstance(function, FunctionType):
+            source = kernels.count64 if name == "count" else function
+            copy = FunctionType(source.__code__, namespace, name)
+            namespace[name] = compiled.kernel(copy)
+    search: Callable[..., tuple[int, int]] = namespace["search"]
+    return search

@@ -2,96 +2,128 @@
 
 By direct differences, never through the Gram matrix: ‖a‖² + ‖b‖² − 2ab cancels when vectors are
 close to one another, as honest gradients are. Each distance depends on its two rows alone, not on
-where they stand, so equal rows have equal distances to the bit and ties stay ties.
+where they stand or how many there are, so equal rows have equal distances to the bit, ties stay
+ties, and rows added one by one give what all of them give at once.
 """
 
-import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators.blocks import blocks, widest
+from byzsgd.aggregators.compiled import compiles
+from byzsgd.aggregators.distance_sums import equal_pairs, fill_pairs, some_pairs
 
-WIDTH = 16_384
-"""Coordinates summed in float32 at a time: three rows fit the cache. Wider blocks are
-a third faster, but on one thread, as nodes run, lose the sixth digit of rows 1e-5 apart."""
+SAFE_SQUARE = torch.finfo(torch.float32).tiny * 1e7
+"""A float32 sum of d squares that is larger than d times this lost at most 1e-7 to underflow."""
 
 
-def pairwise_squared(vectors: Tensor) -> Tensor:
+def pairwise_squared(vectors: Tensor, order: Sequence[int] | None = None) -> Tensor:
     """The symmetric (n, n) float64 matrix, on the CPU, of squared L2 distances of (n, d) `vectors`.
 
+    With `order` of the rows `vectors[order]` only, in that order.
+
     The diagonal is 0. A row with NaN or Inf in it is at distance +inf from all others, and so are
-    float64 rows whose squared distance overflows. Relative error about 1e-7; roundings of one sign
-    add up to 1e-5 at most where two rows differ by the same amount in every coordinate. No row can
-    spoil the distance between two others.
+    float64 rows whose squared distance overflows. Relative error below 1e-6, and about 1e-7 where
+    roundings are not all of one sign. No row can spoil the distance between two others.
     """
-    vectors = vectors.detach()
-    squared = _by_blocks(vectors, torch.promote_types(vectors.dtype, torch.float32))
-    if vectors.dtype != torch.float64 and _left_float32(vectors, squared):
-        squared = _by_blocks(vectors, torch.float64)
-    return squared.nan_to_num_(nan=math.inf, posinf=math.inf).fill_diagonal_(0)
+    order = range(len(vectors)) if order is None else order
+    squared = torch.empty(len(order), len(order), dtype=torch.float64)
+    _fill(vectors.detach(), order, 0, squared)
+    return squared
 
 
-def _by_blocks(vectors: Tensor, dtype: torch.dtype) -> Tensor:
-    """Sums of squares in `dtype` within a block, in float64 across blocks."""
-    n = len(vectors)
-    pairs = n * (n - 1) // 2
-    sums = torch.zeros(pairs, dtype=torch.float64, device=vectors.device)
-    scratch = torch.empty(widest(vectors, WIDTH), dtype=dtype, device=vectors.device)
-    for block in blocks(vectors, WIDTH):
-        columns = vectors[:, block].to(dtype)
-        sums += _block_sums(columns, scratch[: columns.shape[1]])
-    return _as_matrix(n, sums.cpu())
+def add_row(store: Tensor, order: Sequence[int], squared: Tensor) -> None:
+    """Fill in the distances of the last row of `store[order]` to the rows before it.
 
-
-def _block_sums(columns: Tensor, difference: Tensor) -> Tensor:
-    """One block's sum of squares for each pair. The loop is the kernel: one pair stays in cache."""
-    n, rows = len(columns), columns.unbind()
-    sums = columns.new_empty(n * (n - 1) // 2)
-    sum_of = iter(sums.unbind())
-    for i, row in enumerate(rows):
-        for other in rows[i + 1 :]:
-            torch.sub(row, other, out=difference)
-            # Always this one buffer, always aligned alike: the same sum to the bit for equal rows.
-            torch.dot(difference, difference, out=next(sum_of))
-    return sums
-
-
-def _as_matrix(n: int, pairs: Tensor) -> Tensor:
-    matrix = torch.zeros(n, n, dtype=torch.float64)
-    upper = torch.triu_indices(n, n, offset=1)
-    matrix[upper[0], upper[1]] = pairs
-    return matrix + matrix.T
-
-
-def _left_float32(vectors: Tensor, squared: Tensor) -> bool:
-    """Whether float32 squares overflowed, or underflowed by more than a rounding, in some pair."""
-    return _overflowed(vectors, squared) or _underflowed(vectors, squared)
-
-
-def _overflowed(vectors: Tensor, squared: Tensor) -> bool:
-    """Some distance is not finite though both of its rows are."""
-    if bool(squared.isfinite().all()):
-        return False
-    finite = finite_rows(vectors).cpu()
-    return not bool(squared[finite][:, finite].isfinite().all())
-
-
-def _underflowed(vectors: Tensor, squared: Tensor) -> bool:
-    """Some distance is so small that squares below float32's normal range may be part of it.
-
-    Rows equal to an earlier one (copies are a common lie) are told apart from such by comparing
-    each with the first that is near it: equality passes along the chain, so that one is enough.
+    `squared` is a float64 CPU tensor of at least (n, n), n = len(order), that holds what
+    `pairwise_squared` gives for the rows before; then it holds, to the bit, what it gives for all.
     """
-    floor = vectors.shape[1] * torch.finfo(torch.float32).tiny * 1e7
-    near = (squared < floor).tril(-1)
-    return any(
-        not torch.equal(vectors[row], vectors[int(near[row].nonzero()[0])])
-        for row in near.any(1).nonzero().flatten().tolist()
-    )
+    _fill(store.detach(), order, len(order) - 1, squared)
 
 
 def finite_rows(vectors: Tensor) -> Tensor:
     """(n,) booleans: which rows of (n, d) `vectors` hold neither NaN nor Inf."""
-    low, high = vectors.aminmax(dim=1)
-    return low.isfinite() & high.isfinite()
+    wide = torch.promote_types(vectors.dtype, torch.float32)
+    # A sum is finite only if all its terms are, but it may overflow: then look at the terms.
+    finite = vectors.sum(1, dtype=wide).isfinite()
+    for row in (~finite).nonzero().flatten().tolist():
+        low, high = vectors[row].aminmax()
+        finite[row] = low.isfinite() & high.isfinite()
+    return finite
+
+
+def _fill(store: Tensor, order: Sequence[int], begin: int, squared: Tensor) -> None:
+    """Rows and columns from `begin` to len(order), in place; those before them are known."""
+    if compiles(store) and not store.is_contiguous():
+        store, order = store[list(order)], range(len(order))
+    least = store.shape[1] * SAFE_SQUARE
+    doubtful = fill_pairs(store, order, begin, least, squared)
+    if doubtful and store.dtype != torch.float64:
+        _repair(store, order, begin, squared[: len(order), : len(order)])
+
+
+class _Copy(NamedTuple):
+    row: int
+    of: int
+    near: list[int]
+    """The earlier rows that are near both, whose distances to both are one and the same."""
+
+
+def _repair(store: Tensor, order: Sequence[int], begin: int, squared: Tensor) -> None:
+    """In float64, the pairs whose float32 squares overflowed, or underflowed by a relevant amount.
+
+    These pairs only: a liar's huge row costs n pairs and not all.
+    """
+    pairs = list(_overflowed(store, order, begin, squared))
+    copies, close = _underflowed(store, order, begin, squared)
+    pairs += close
+    if pairs:
+        left, right = [i for i, _ in pairs], [j for _, j in pairs]
+        exact = some_pairs(store, [order[i] for i in left], [order[j] for j in right])
+        squared[left, right] = exact
+        squared[right, left] = exact
+    for copy in copies:  # in ascending order: what a copy is a copy of is known by then
+        squared[copy.row, copy.near] = squared[copy.near, copy.row] = squared[copy.of, copy.near]
+
+
+def _overflowed(
+    store: Tensor, order: Sequence[int], begin: int, squared: Tensor
+) -> Iterator[tuple[int, int]]:
+    """Pairs whose distance is not finite though both of their rows are."""
+    known = squared.isfinite()
+    if bool(known.all()):
+        return
+    finite = (known.sum(1) > 1).tolist()  # a finite distance vouches for both of its rows
+    for row, vouched in enumerate(finite):
+        if not vouched:
+            finite[row] = bool(finite_rows(store[order[row]][None]))
+    for i, j in (~known).tril(-1).nonzero().tolist():
+        if i >= begin and finite[i] and finite[j]:
+            yield i, j
+
+
+def _underflowed(
+    store: Tensor, order: Sequence[int], begin: int, squared: Tensor
+) -> tuple[list[_Copy], list[tuple[int, int]]]:
+    """Rows that equal the first row they are near to, and the pairs that are near without that.
+
+    Copies are a common lie, and are cheap to tell.
+    """
+    near = (squared < store.shape[1] * SAFE_SQUARE).tril(-1)
+    near[:begin] = False
+    if not bool(near.any()):
+        return [], []
+    doubted = [_Copy(i, js[0], js) for i, row in enumerate(near) if (js := _true(row))]
+    equal = equal_pairs(
+        store, [order[copy.row] for copy in doubted], [order[copy.of] for copy in doubted]
+    )
+    copies = [copy for copy, same in zip(doubted, equal, strict=True) if same]
+    others = [copy for copy, same in zip(doubted, equal, strict=True) if not same]
+    return copies, [(copy.row, j) for copy in others for j in copy.near]
+
+
+def _true(row: Tensor) -> list[int]:
+    found: list[int] = row.nonzero().flatten().tolist()
+    return found

@@ -1,52 +1,99 @@
-"""Comparator networks that select order statistics, as straight-line programs of min and max.
+"""What coordinate-wise rules compute, as straight-line programs of operations on whole vectors.
 
-Batcher's odd-even merge sort ("Sorting networks and their applications", AFIPS 1968) for any n,
-pruned to what the wanted outputs need. Data never decides which instruction comes next, so each one
-is a whole vector's minimum or maximum.
+They sort by comparator networks, Batcher's odd-even merge sort ("Sorting networks and their
+applications", AFIPS 1968) for any n, pruned to what the result needs. Data never decides which
+instruction comes next, so that each one works on as many coordinates as a register holds.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias, cast
+
+Operation: TypeAlias = Literal["min", "max", "add", "halves", "nearer", "over"]
 
 
 class Step(NamedTuple):
-    """`registers[target] = min or max of registers[left] and registers[right]`."""
+    """One value made of others, elementwise.
 
-    maximum: bool
-    left: int
-    right: int
-    target: int
+    min(a, b); max(a, b); add: a + b; halves: a/2 + b/2, which cannot overflow; over: a / divisor;
+    nearer: of (centre, low, high) the one nearer to the centre, of two equally near the low one.
+    """
+
+    operation: Operation
+    operands: tuple[int, ...]
+    divisor: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """Registers 0 … inputs-1 are the rows, never written; `scratch` more hold what is between."""
+    """Values 0 … inputs-1 are the rows, value inputs + k is what step k makes, one is the result.
+
+    The makers of programs are cached, so that a program is known by its identity.
+    """
 
     inputs: int
-    scratch: int
     steps: tuple[Step, ...]
-    outputs: tuple[int, ...]
-    """The registers where the wanted order statistics end up, lowest first."""
+    result: int
+
+    @cached_property
+    def text(self) -> str:
+        """All of it in one line, to compile from and to tell programs apart by."""
+        steps = (f"{s.operation} {s.divisor} {' '.join(map(str, s.operands))}" for s in self.steps)
+        return "|".join((f"{self.inputs} {self.result}", *steps))
+
+    @classmethod
+    def parse(cls, text: str) -> "Program":
+        """The program with this `text`."""
+        head, *lines = text.split("|")
+        inputs, result = map(int, head.split())
+        return cls(inputs, tuple(_step(line) for line in lines), result)
 
 
-@cache
-def median_program(n: int) -> Program:
-    """Selects the middle value of n, or the two middle ones of an even n."""
-    return selection_program(n, range((n - 1) // 2, n // 2 + 1))
+class Values:
+    """A program in the making: values that come of n rows."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._steps: list[Step] = []
+
+    def make(self, operation: Operation, *operands: int, divisor: int = 1) -> int:
+        """The value that this operation makes of these."""
+        self._steps.append(Step(operation, operands, divisor))
+        return self.n + len(self._steps) - 1
+
+    def ordered(self) -> list[int]:
+        """The rows' values, least first."""
+        wires = list(range(self.n))
+        for low, high in _comparators(self.n):
+            pair = wires[low], wires[high]
+            wires[low], wires[high] = self.make("min", *pair), self.make("max", *pair)
+        return wires
+
+    def middle(self, ordered: Sequence[int]) -> int:
+        """The median of sorted values; of an even number the mean of the two in the middle."""
+        low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+        return low if low == high else self.make("halves", low, high)
+
+    def mean(self, values: Sequence[int]) -> int:
+        """Their sum, in this order, divided once."""
+        total = values[0]
+        for value in values[1:]:
+            total = self.make("add", total, value)
+        return total if len(values) == 1 else self.make("over", total, divisor=len(values))
+
+    def program(self, result: int) -> Program:
+        """What leads to `result`, each step shortly before its value is used."""
+        order = _depth_first(self.n, self._steps, result) if result >= self.n else []
+        name = {old: new for new, old in enumerate((*range(self.n), *order))}
+        steps = (self._steps[old - self.n] for old in order)
+        renamed = (s._replace(operands=tuple(name[v] for v in s.operands)) for s in steps)
+        return Program(self.n, tuple(renamed), name[result])
 
 
-def selection_program(n: int, ranks: Sequence[int]) -> Program:
-    """Selects the values of these ranks (0 is the least of n) in as few scratch rows as it can."""
-    values = list(range(n))  # which value each wire of the network carries now
-    made: list[Step] = []
-    for low, high in _comparators(n):
-        left, right = values[low], values[high]
-        values[low], values[high] = n + len(made), n + len(made) + 1
-        made += [Step(False, left, right, values[low]), Step(True, left, right, values[high])]
-    outputs = [values[rank] for rank in ranks]
-    return _allocate(n, _depth_first(n, _needed(made, outputs), outputs), outputs)
+def _step(line: str) -> Step:
+    operation, divisor, *operands = line.split()
+    return Step(cast(Operation, operation), tuple(map(int, operands)), int(divisor))
 
 
 def _comparators(n: int) -> Iterator[tuple[int, int]]:
@@ -63,50 +110,32 @@ def _comparators(n: int) -> Iterator[tuple[int, int]]:
         p *= 2
 
 
-def _needed(steps: Sequence[Step], outputs: Sequence[int]) -> list[Step]:
-    """Only the steps that some output depends on."""
-    wanted, kept = set(outputs), []
-    for step in reversed(steps):
-        if step.target in wanted:
-            wanted |= {step.left, step.right}
-            kept.append(step)
-    return kept[::-1]
+def _depth_first(n: int, steps: Sequence[Step], result: int) -> list[int]:
+    """The values that `result` needs, each after its operands, minimum beside maximum."""
+    needed = _needed(n, steps, result)
+    ordered: dict[int, None] = {}
+    waiting = [result]
+    while waiting:
+        value = waiting[-1]
+        missing = [v for v in steps[value - n].operands if v >= n and v not in ordered]
+        if missing:
+            waiting.append(missing[0])
+            continue
+        waiting.pop()
+        ordered |= dict.fromkeys(v for v in _twins(n, steps, value) if v in needed)
+    return list(ordered)
 
 
-def _depth_first(n: int, steps: Sequence[Step], outputs: Sequence[int]) -> list[Step]:
-    """The same steps, each shortly before its results are used: what is in use then is in cache."""
-    makers: dict[tuple[int, int], list[Step]] = {}
-    for step in steps:
-        makers.setdefault((step.left, step.right), []).append(step)
-    operands = {step.target: (step.left, step.right) for step in steps}
-    ordered: list[Step] = []
-
-    def visit(value: int) -> None:
-        if value >= n and operands[value] in makers:
-            twins = makers.pop(operands[value])
-            visit(twins[0].left)
-            visit(twins[0].right)
-            ordered.extend(twins)
-
-    for output in outputs:
-        visit(output)
-    return ordered
+def _needed(n: int, steps: Sequence[Step], result: int) -> set[int]:
+    """The values made on the way to `result`, and that itself."""
+    needed = {result}
+    for value in range(n + len(steps) - 1, n - 1, -1):
+        if value in needed:
+            needed.update(steps[value - n].operands)
+    return needed
 
 
-def _allocate(n: int, steps: Sequence[Step], outputs: Sequence[int]) -> Program:
-    """Values that live at different times share a register: less scratch, more of it cached."""
-    last_use = {value: at for at, step in enumerate(steps) for value in (step.left, step.right)}
-    last_use |= dict.fromkeys(outputs, len(steps))
-    register = {value: value for value in range(n)}
-    free: list[int] = []
-    top = n
-    placed = []
-    for at, (maximum, left, right, target) in enumerate(steps):
-        # An operand that dies here gives its register to the result: elementwise, in place.
-        free += [register[v] for v in (left, right) if last_use[v] == at and register[v] >= n]
-        if not free:
-            free.append(top)
-            top += 1
-        register[target] = free.pop()
-        placed.append(Step(maximum, register[left], register[right], register[target]))
-    return Program(n, top - n, tuple(placed), tuple(register[value] for value in outputs))
+def _twins(n: int, steps: Sequence[Step], value: int) -> list[int]:
+    """The value, and the other end of the comparator that it comes of: made one after the other."""
+    around = range(max(n, value - 1), min(n + len(steps), value + 2))
+    return [v for v in around if steps[v - n].operands == steps[value - n].operands]

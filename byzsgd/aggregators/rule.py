@@ -1,16 +1,40 @@
-"""What a rule is, and the checks that all rules share."""
+"""What a rule is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+from byzsgd.aggregators.inputs import (
+    AggregationError,
+    check_count,
+    check_f,
+    check_finite,
+    check_out,
+    rows_of,
+)
+from byzsgd.aggregators.rows import Rows
+
+__all__ = ["Aggregate", "AggregationError", "Choice", "Rule", "check_finite"]
 
 
-class AggregationError(ValueError):
-    """What was given cannot be aggregated: names the rule, its bound and what was given."""
+class Choice(NamedTuple):
+    """Ascending indices of the rows that a rule selected.
+
+    `exact` is false where a search gave up after its budget of steps and took the best that it had.
+    """
+
+    rows: tuple[int, ...]
+    exact: bool = True
+
+
+class Aggregate(NamedTuple):
+    """The (d,) result, and what the rule selected if it selects rows."""
+
+    vector: Tensor
+    choice: Choice | None
 
 
 @dataclass(frozen=True)
@@ -18,8 +42,9 @@ class Rule:
     """An aggregation rule: call it on (n, d) vectors of which at most f are lies.
 
     Every rule is deterministic, never changes or aliases its input, and is total: a row with NaN or
-    Inf in it is one more lie, and the result is finite whenever at most f rows are like that (the
-    plain average alone tolerates none). The rules' own files say how they treat ties.
+    Inf in it is one more lie, infinitely far away; with at most f such rows the result is finite,
+    with more it is an error (the plain average alone tolerates none). The rules' own files say how
+    they treat ties.
     """
 
     name: str
@@ -28,79 +53,56 @@ class Rule:
     """`minimum_n` in words, for messages."""
     minimum_n: Callable[[int], int]
     """The least number of rows with which the rule tolerates f of them."""
-    fill: Callable[[Tensor, int, Tensor], tuple[int, ...] | None]
-    """(vectors, f, out): writes the aggregate and returns the rows it selected, if it selects.
-    All are checked and carry no gradient."""
-    choose: Callable[[Tensor, int], tuple[int, ...]] | None = None
-    """(vectors, f) → ascending row indices, for rules that select. The input has been checked."""
+    fill: Callable[[Rows, int, Tensor], Choice | None]
+    """(rows, f, out): writes the aggregate and returns what it selected, if it selects. All are
+    checked and carry no gradient."""
+    choose: Callable[[Rows, int], Choice] | None = None
+    """(rows, f) → what it selects, for rules that select. The input has been checked."""
+    by_distance: bool = False
+    """Whether it looks at the distances of its rows, which can be had before the last row is in."""
+    variance_bound: Callable[[int, int], float] | None = None
+    """(n, f) → the ratio of the honest vectors' standard deviation to the norm of their expectation
+    up to which the rule is proven to point the right way."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """What it was made with, by the names that its maker takes."""
 
-    def __call__(self, vectors: Tensor, f: int = 0, *, out: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, vectors: Tensor | Sequence[Tensor], f: int = 0, *, out: Tensor | None = None
+    ) -> Tensor:
         """The (d,) aggregate of (n, d) floating-point `vectors`, in their type and on their device.
 
-        A given `out` must be a contiguous (d,) tensor of the same type and device that shares no
-        memory with `vectors`; it is filled and returned. Raises `AggregationError`.
+        Also of a sequence of n vectors, which are stacked first. A given `out` must be a contiguous
+        (d,) tensor of the same type and device that shares no memory with `vectors`; it is filled
+        and returned. Raises `AggregationError`.
         """
-        return self.with_choice(vectors, f, out=out)[0]
+        return self.apply(vectors, f, out=out).vector
 
-    def with_choice(
-        self, vectors: Tensor, f: int = 0, *, out: Tensor | None = None
-    ) -> tuple[Tensor, tuple[int, ...] | None]:
-        """The aggregate as from a call, and the rows it took if the rule selects any."""
-        self._check(vectors, f)
+    def apply(
+        self, vectors: Tensor | Sequence[Tensor] | Rows, f: int = 0, *, out: Tensor | None = None
+    ) -> Aggregate:
+        """The aggregate as from a call, with the rows that it selected."""
+        rows = self._checked(vectors, f)
         if out is None:
-            out = torch.empty(vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
+            out = rows.store.new_empty(rows.dimension)
         else:
-            self._check_out(vectors, out)
-        return out, self.fill(vectors.detach(), f, out.detach())
+            check_out(self.name, rows.store, out)
+        return Aggregate(out, self.fill(rows, f, out.detach()))
 
-    def select(self, vectors: Tensor, f: int = 0) -> tuple[int, ...]:
+    def select(self, vectors: Tensor | Sequence[Tensor] | Rows, f: int = 0) -> tuple[int, ...]:
         """Ascending indices of the rows it selects, or `AggregationError` if it selects none."""
         if self.choose is None:
             raise AggregationError(f"{self.name} selects no rows: it has a result, but no indices")
-        self._check(vectors, f)
-        return self.choose(vectors.detach(), f)
+        return self.choose(self._checked(vectors, f), f).rows
 
-    def _check(self, vectors: Tensor, f: int) -> None:
-        if not isinstance(vectors, Tensor):
-            raise self._refusal("an (n, d) tensor", f"a {type(vectors).__name__}")
-        if vectors.dim() != 2 or vectors.numel() == 0:
-            raise self._refusal("a non-empty (n, d) tensor", f"shape {tuple(vectors.shape)}")
-        if vectors.dtype not in FLOATS:
-            raise self._refusal("a floating-point type", str(vectors.dtype))
-        if type(f) is not int or f < 0:  # True is an int as well
-            raise self._refusal("f to be an integer ≥ 0", f"f={f!r}")
-        if len(vectors) < self.minimum_n(f):
-            raise self._refusal(
-                f"{self.bound} (at least {self.minimum_n(f)} vectors for f={f})",
-                f"n={len(vectors)}",
-            )
+    def warm(self, counts: Iterable[int], f: int, dtype: torch.dtype = torch.float32) -> None:
+        """Compile and load what aggregating these numbers of rows needs, ahead of time."""
+        for n in counts:
+            if n >= self.minimum_n(f):
+                ramp = torch.arange(64, dtype=dtype)
+                self(torch.stack([ramp * row for row in range(n)]), f)
 
-    def _check_out(self, vectors: Tensor, out: Tensor) -> None:
-        given = (tuple(out.shape), out.dtype, out.device)
-        wanted = ((vectors.shape[1],), vectors.dtype, vectors.device)
-        if given != wanted:
-            raise self._refusal(f"out to be {_described(*wanted)}", _described(*given))
-        if not out.is_contiguous():
-            raise self._refusal("out to be contiguous", f"strides {out.stride()}")
-        if _overlap(vectors, out):
-            raise self._refusal("out to share no memory with the vectors", "an out that does")
-
-    def _refusal(self, needed: str, given: str) -> AggregationError:
-        return AggregationError(f"{self.name} needs {needed}, was given {given}")
-
-
-def _described(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
-    return f"{shape} {dtype} on {device}"
-
-
-def _overlap(first: Tensor, second: Tensor) -> bool:
-    """Whether two tensors' address ranges meet (one device is assumed, and has been checked)."""
-    begin, end = _address_range(first)
-    other_begin, other_end = _address_range(second)
-    return begin < other_end and other_begin < end
-
-
-def _address_range(tensor: Tensor) -> tuple[int, int]:
-    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    begin = tensor.data_ptr()
-    return begin, begin + (last + 1) * tensor.element_size()
+    def _checked(self, vectors: Tensor | Sequence[Tensor] | Rows, f: int) -> Rows:
+        rows = rows_of(self.name, vectors)
+        check_f(self.name, f)
+        check_count(self.name, self.bound, self.minimum_n(f), len(rows), f)
+        return rows

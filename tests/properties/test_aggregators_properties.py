@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from byzsgd.aggregators import AGGREGATORS, aggregate
 
 RELAXED = settings(deadline=None, max_examples=60)  # a busy machine is no failure
-RULES = st.sampled_from(sorted(AGGREGATORS))
+RULES = st.sampled_from(["average", "median", "trimmed_mean", "meamed", "mda"])
+"""Those whose results are exact on whole numbers; `byzsgd.aggregators.testing` asks all of them."""
 SMALL = st.integers(-50, 50)
 ANYTHING = st.floats(width=32, allow_nan=True, allow_infinity=True)
 

@@ -1,0 +1,87 @@
+"""Rows that arrive one at a time: what can be done before the last one is in, is.
+
+A server waits for gradients most of the time. The distances of each to those before it are computed
+as it comes, so that the last one costs a row of them, not all n².
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from byzsgd.aggregators.distances import add_row
+from byzsgd.aggregators.inputs import AggregationError
+from byzsgd.aggregators.rows import Rows
+from byzsgd.aggregators.rule import Aggregate, Rule
+
+
+class Arrivals:
+    """Up to `capacity` rows of d coordinates for one rule, in memory that `clear` lets reuse.
+
+        arrivals = Arrivals(rule, capacity=7, dimension=d)
+        row = arrivals.add(vector)                   # its index; or fill `arrivals.free()` yourself
+        arrivals.aggregate(f=2, order=[2, 0, 1])
+
+    The result is to the bit that of the rule called on the rows in `order`, whatever order they
+    came in: `order` decides ties and sums.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        capacity: int,
+        dimension: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.rule = rule
+        self._store = torch.empty(capacity, dimension, dtype=dtype, device=device)
+        self._squared = torch.zeros(capacity, capacity, dtype=torch.float64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def capacity(self) -> int:
+        return len(self._store)
+
+    @property
+    def full(self) -> bool:
+        return self._count == len(self._store)
+
+    def clear(self) -> None:
+        self._count = 0
+
+    def free(self) -> Tensor:
+        """The next free row, (d,), to be filled before `added`."""
+        if self.full:
+            raise AggregationError(f"there is room for {self._count} rows, and all of it is used")
+        return self._store[self._count]
+
+    def added(self) -> int:
+        """The free row has been filled: count it, and compute what can be. Returns its index."""
+        self._count += 1
+        if self.rule.by_distance:
+            add_row(self._store, range(self._count), self._squared)
+        return self._count - 1
+
+    def add(self, vector: Tensor) -> int:
+        """Copy one (d,) vector in. Returns the index of its row."""
+        row = self.free()
+        if vector.shape != row.shape:
+            raise AggregationError(
+                f"arrivals of d={len(row)} were given a vector of shape {tuple(vector.shape)}"
+            )
+        row.copy_(vector)
+        return self.added()
+
+    def aggregate(
+        self, f: int, order: Sequence[int] | None = None, *, out: Tensor | None = None
+    ) -> Aggregate:
+        """The aggregate of the rows with these indices, by default all; see `Rule.apply`."""
+        rows = list(range(self._count) if order is None else order)
+        if not rows:
+            raise AggregationError(f"{self.rule.name} was given no rows")
+        squared = self._squared[rows][:, rows] if self.rule.by_distance else None
+        return self.rule.apply(Rows(self._store, rows, squared), f, out=out)

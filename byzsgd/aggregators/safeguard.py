@@ -1,0 +1,58 @@
+"""SafeguardSGD's filter without a memory: the mean of those near the median row.
+
+For the rule that remembers see `safeguard_sgd`, which has the source as well.
+"""
+
+from torch import Tensor
+
+from byzsgd.aggregators.inputs import checked_distances
+from byzsgd.aggregators.rows import Rows, uniform
+from byzsgd.aggregators.rule import Choice, Rule
+
+
+def safeguard() -> Rule:
+    """The filter without a memory: the mean of the rows within 2H of the median row, where H is the
+    least distance within which some row has more than n/2. For the rule of the paper, which
+    remembers, see `Safeguard`. n ≥ 2f+1.
+    """
+
+    def choose(rows: Rows, f: int) -> Choice:
+        apart, good = checked_distances("safeguard", rows, f).sqrt(), rows.finite
+        limit = automatic(apart, good)
+        kept = good & (apart[median_sender(apart, good, limit)] <= 2 * limit)
+        return Choice(tuple(kept.nonzero().flatten().tolist()))
+
+    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
+        choice = choose(rows, f)
+        rows.mean(uniform(len(rows), choice.rows), out)
+        return choice
+
+    return Rule(
+        "safeguard",
+        (),
+        bound="n ≥ 2f+1",
+        minimum_n=lambda f: 2 * f + 1,
+        fill=fill,
+        choose=choose,
+        by_distance=True,
+    )
+
+
+def median_sender(apart: Tensor, good: Tensor, limit: float) -> int:
+    """The good sender with most good ones within `limit`, itself included; of ties the first.
+
+    The paper takes any with more than m/2; where nobody has, the one with most is the best.
+    """
+    near = ((apart <= limit) & good).sum(1)
+    near[~good] = -1
+    return int(near.argmax())
+
+
+def automatic(apart: Tensor, good: Tensor) -> float:
+    """The least H within which some good sender has more than half of all (m, m) senders.
+
+    While liars are a minority it is no more than the honest ones' diameter. Ours, not the paper's.
+    """
+    among = apart[good][:, good].sort(1).values
+    majority = min(len(apart) // 2, among.shape[1] - 1)
+    return float(among[:, majority].min())
