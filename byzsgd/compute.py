@@ -7,6 +7,7 @@ simulator and a real node share it, and a restarted node computes the same again
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from byzsgd.aggregators import AggregationError, Rule
 from byzsgd.attacks import Setting, resolve
 from byzsgd.cluster import Cluster, NodeId, Role
+from byzsgd.incoming import Incoming
 from byzsgd.protocol import (
     ComputeGradient,
     Contract,
@@ -25,6 +27,7 @@ from byzsgd.protocol import (
     Gradient,
     GradientComputed,
     Model,
+    Prepare,
     Send,
     Update,
     Updated,
@@ -89,6 +92,12 @@ class Compute:
         self._clock = clock
         self._rows: dict[int, Tensor] = {}
 
+    @cached_property
+    def _incoming(self) -> Incoming:
+        """Only servers need it, and its memory."""
+        settings = self.settings
+        return Incoming(settings.gradients, settings.cluster.q_workers, self.flat.dimension)
+
     def run(self, effect: Computation) -> Outcome:
         match effect:
             case ComputeGradient():
@@ -113,16 +122,27 @@ class Compute:
         measures = {"compute_s": self._clock() - start}
         return Outcome(GradientComputed(effect.step, vector), measures, {"loss": loss})
 
+    def prepare(self, effect: Prepare) -> Mapping[str, float]:
+        """Work that shortens the `Update` to come, and the seconds that it took."""
+        start = self._clock()
+        self._incoming.prepare(effect.step, effect.sender, effect.gradient)
+        return {"prepare_s": self._clock() - start}
+
     def _update(self, effect: Update) -> Outcome:
         start = self._clock()
-        senders, rows = self._gather(effect.gradients)
+        senders = [sender for sender, _ in effect.gradients]
+        rows = self._incoming.complete(effect.step, effect.gradients)
         stacked = self._clock()
         measures = {"stack_s": stacked - start}
         chosen: tuple[NodeId, ...] = ()
         try:
-            f = min(self.settings.cluster.f_workers, (len(rows) - 1) // 2)
-            aggregate, indices = self.settings.gradients.with_choice(rows, f)
-            chosen = tuple(senders[index] for index in indices or ())
+            rule = self.settings.gradients
+            f = tolerable(rule, len(rows), self.settings.cluster.f_workers)
+            aggregate, choice = self._incoming.aggregate(rows, f)
+            if choice:
+                chosen = tuple(senders[row] for row in choice.rows)
+                if not choice.exact:
+                    measures["approximate_selections"] = 1
         except AggregationError:
             # More liars than declared: no step can be trusted, and a node must not end of it.
             aggregate = torch.zeros(self.flat.dimension)
@@ -140,9 +160,14 @@ class Compute:
         start = self._clock()
         _, rows = self._gather(effect.models)
         stacked = self._clock()
-        f = min(self.settings.cluster.f_servers, (len(rows) - 1) // 2)
-        params = self.settings.models(rows, f)
-        measures = {"stack_s": stacked - start, "contract_s": self._clock() - stacked}
+        rule, measures = self.settings.models, {"stack_s": stacked - start}
+        try:
+            params = rule(rows, tolerable(rule, len(rows), self.settings.cluster.f_servers))
+        except AggregationError:
+            # More liars than declared: no model can be trusted, and a node must not end of it.
+            params = rows.nan_to_num().median(0).values
+            measures["refused_contractions"] = 1
+        measures["contract_s"] = self._clock() - stacked
         return Outcome(Contracted(effect.step, params), measures)
 
     def _forge(self, effect: Forge) -> Outcome:
@@ -195,6 +220,11 @@ class Compute:
 
     def _stack(self, vectors: Sequence[Tensor | Frames]) -> Tensor:
         return stack(vectors, torch.empty(len(vectors), self.flat.dimension))
+
+
+def tolerable(rule: Rule, n: int, f: int) -> int:
+    """Of n vectors how many may be lies: f, or fewer for liars, who wait for fewer vectors."""
+    return max((k for k in range(f + 1) if rule.minimum_n(k) <= n), default=0)
 
 
 def _with_vector(message: Any, vector: Tensor) -> Any:

@@ -28,6 +28,7 @@ from byzsgd.protocol import (
     Machine,
     Message,
     Model,
+    Prepare,
     Received,
     Save,
     Send,
@@ -188,7 +189,8 @@ class World:
         if not isinstance(one, Liar):
             check(one, event)
         for effect in effects:
-            self.history.append((self.now, node, effect))
+            if not isinstance(effect, Prepare):
+                self.history.append((self.now, node, effect))
             self._perform(node, effect)
 
     def _perform(self, node: NodeId, effect: Effect) -> None:
@@ -202,8 +204,8 @@ class World:
                 self._enter(at, node, fires)
             case Done(params):
                 self.done[node] = params
-            case Save():
-                pass
+            case Save() | Prepare():
+                pass  # nothing comes of it
             case _:
                 answer = self._answer(node, effect)
                 assert not isinstance(answer, Forge)

@@ -51,6 +51,18 @@ class ComputeGradient:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """A gradient that will most likely be in the `Update` of `step`: work on it may begin.
+
+    Nothing answers, and an `Update` must not depend on what was prepared.
+    """
+
+    step: int
+    sender: NodeId
+    gradient: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """Aggregate the gradients and apply the learning rate of `step`."""
 
@@ -83,4 +95,4 @@ class Forge:
 
 
 Computation: TypeAlias = ComputeGradient | Update | Contract | Forge
-Effect: TypeAlias = Send | SetTimer | Save | Done | Computation
+Effect: TypeAlias = Send | SetTimer | Save | Done | Prepare | Computation

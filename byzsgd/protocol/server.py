@@ -12,7 +12,7 @@ from collections import Counter, deque
 from typing import Final
 
 from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
-from byzsgd.protocol.effects import Contract, Done, Effect, Save, Send, SetTimer, Update
+from byzsgd.protocol.effects import Contract, Done, Effect, Prepare, Save, Send, SetTimer, Update
 from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
 from byzsgd.protocol.messages import Gradient, Model, Vector
 from byzsgd.protocol.quorum import Quorum
@@ -74,8 +74,10 @@ class Server:
             case Started() if self.phase == "starting":
                 return self._scatter(now)
             case Received(sender, Gradient(step, vector)) if sender in self.workers:
-                self.gradients.add(sender, step, vector)
-                return self._proceed(now)
+                kept = self.gradients.add(sender, step, vector)
+                useful = kept and self.phase == "gradients" and step == self.step
+                prepared = [Prepare(step, sender, vector)] if useful else []
+                return [*prepared, *self._proceed(now)]
             case Received(sender, Model(step, params, round_)) if (
                 sender in self.peers and self._is_planned(step, round_)
             ):
@@ -154,7 +156,8 @@ class Server:
             self._enter("done")
             return [*saved, Done(self.params), self._patience(now)]
         self._enter("gradients")
-        return [shown, *saved, self._patience(now), *self._proceed(now)]
+        early = [Prepare(self.step, *pair) for pair in self.gradients.held(self.step)]
+        return [shown, *saved, self._patience(now), *early, *self._proceed(now)]
 
     def _catch_up(self, least: int) -> list[Effect]:
         """Join the newest later round that at least `least` peers have shown their models of.

@@ -23,6 +23,7 @@ from byzsgd.protocol import (
     Machine,
     Message,
     Model,
+    Prepare,
     Received,
     Save,
     Send,
@@ -140,6 +141,8 @@ class Node:
             case Done():
                 # After whatever is still to be saved.
                 self._lane.submit(lambda: None, lambda _: self.observer.happened("done", {}))
+            case Prepare():
+                self._lane.submit(lambda: self._compute.prepare(effect), self._watch.add)
             case computation:
                 self._lane.submit(lambda: self._compute.run(computation), self._computed)
 

@@ -21,6 +21,7 @@ from byzsgd.protocol import (
     Gradient,
     GradientComputed,
     Model,
+    Prepare,
     Send,
     Update,
     Updated,
@@ -255,6 +256,23 @@ def test_a_poisoned_model_stays_out_of_the_median(poison: float) -> None:
     outcome = compute().run(Contract(0, inputs(S[:4], [*models, torch.full((D,), poison)])))
     assert result(outcome).min() >= 1
     assert result(outcome).max() <= 3
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_more_poisoned_models_than_declared_end_no_node(count: int) -> None:
+    models = [torch.full((D,), math.nan)] * count + [torch.ones(D)] * (4 - count)
+    outcome = compute().run(Contract(0, inputs(S[:4], models)))
+    assert result(outcome).isfinite().all()
+    assert outcome.measures["refused_contractions"] == 1
+
+
+def test_what_is_prepared_changes_nothing_but_the_time() -> None:
+    vectors = inputs(W[:5], HONEST)
+    update = Update(3, torch.zeros(D), vectors)
+    prepared = compute(S[0])
+    for sender, vector in (vectors[3], vectors[0]):
+        assert prepared.prepare(Prepare(3, sender, vector)) == {"prepare_s": 1.0}
+    assert torch.equal(result(prepared.run(update)), result(compute(S[0]).run(update)))
 
 
 # -- what is handed out --------------------------------------------------------------------------

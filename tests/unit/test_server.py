@@ -14,6 +14,7 @@ from byzsgd.protocol import (
     GradientComputed,
     Message,
     Model,
+    Prepare,
     Received,
     Save,
     Send,
@@ -47,7 +48,13 @@ class Walker(Server):
         super()._enter(phase)
 
     def hear(self, *events: Event, now: float = 0.0) -> list[Effect]:
-        return [effect for event in events for effect in self.handle(event, now)]
+        """What it does, but for what may be prepared: see the tests of that."""
+        return [
+            effect
+            for event in events
+            for effect in self.handle(event, now)
+            if not isinstance(effect, Prepare)
+        ]
 
     def hear_from(
         self, senders: tuple[NodeId, ...] | list[NodeId], message: Message
@@ -103,6 +110,33 @@ def test_updates_at_the_first_quorum_of_gradients() -> None:
     expected = tuple((sender, f"by {sender}") for sender in (W[0], W[2], W[3], W[5], W[6]))
     assert server.hear(Received(W[5], Gradient(0, "by worker-5"))) == [Update(0, "θ0", expected)]
     assert server.phase == "updating"
+
+
+def test_has_gradients_prepared_as_they_come() -> None:
+    server = started()
+    [prepare] = server.handle(Received(W[3], Gradient(0, "g")), now=0.0)
+    assert prepare == Prepare(0, W[3], "g")
+    assert server.handle(Received(W[3], Gradient(0, "twice")), now=0.0) == []
+    assert server.handle(Received(W[2], Gradient(1, "early")), now=0.0) == []
+    server.hear_from(W[4:], Gradient(0, "g"))
+    last, update = server.handle(Received(W[0], Gradient(0, "last")), now=0.0)
+    assert last == Prepare(0, W[0], "last")
+    assert isinstance(update, Update)
+
+
+def test_has_those_prepared_that_came_before_their_step() -> None:
+    server = started()
+    server.hear_from([W[5], W[1]], Gradient(1, "early"))
+    server.hear_from(W[:Q_W], Gradient(0, "g"))
+    effects = server.handle(Updated(0, "θ1"), now=0.0)
+    assert only(effects, Prepare) == [Prepare(1, W[1], "early"), Prepare(1, W[5], "early")]
+
+
+def test_prepares_nothing_while_it_computes() -> None:
+    server = started()
+    server.hear_from(W[:Q_W], Gradient(0, "g"))
+    assert server.handle(Received(W[6], Gradient(0, "late")), now=0.0) == []
+    assert server.handle(Received(W[6], Gradient(1, "early")), now=0.0) == []
 
 
 def test_goes_on_to_the_next_step_with_the_updated_model() -> None:

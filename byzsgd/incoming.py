@@ -1,0 +1,64 @@
+"""The gradients of one step, worked on as they come.
+
+While a server waits for its quorum it has nothing else to do; what can be computed of the gradients
+that are there, then need not be computed when the last one is in.
+"""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from byzsgd.aggregators import Aggregate, Arrivals, Rule
+from byzsgd.cluster import NodeId
+from byzsgd.protocol.effects import Inputs
+from byzsgd.wire import Frames, stack
+
+Vector = Tensor | Frames
+
+
+class Incoming:
+    """Rows for `rule` of up to `capacity` senders. The result never depends on what came early."""
+
+    def __init__(self, rule: Rule, capacity: int, dimension: int) -> None:
+        self._arrivals = Arrivals(rule, capacity, dimension)
+        self._rows: dict[NodeId, tuple[Vector, int]] = {}
+        self._step = -1
+
+    def prepare(self, step: int, sender: NodeId, vector: Vector) -> None:
+        """Begin with this vector, unless there is no room: `aggregate` then does it all."""
+        if step != self._step:
+            self._begin(step)
+        if not self._arrivals.full:
+            self._take(sender, vector)
+
+    def complete(self, step: int, inputs: Inputs) -> list[int]:
+        """See that all of these are in. Returns their rows, in the order of `inputs`."""
+        if step != self._step or self._missing(inputs) > self._room:
+            self._begin(step)
+        for sender, vector in inputs:
+            if not self._has(sender, vector):
+                self._take(sender, vector)
+        return [self._rows[sender][1] for sender, _ in inputs]
+
+    def aggregate(self, rows: Iterable[int], f: int) -> Aggregate:
+        """The aggregate of these rows, in this order. Raises `AggregationError`."""
+        return self._arrivals.aggregate(f, list(rows))
+
+    @property
+    def _room(self) -> int:
+        return self._arrivals.capacity - len(self._arrivals)
+
+    def _missing(self, inputs: Inputs) -> int:
+        return sum(not self._has(sender, vector) for sender, vector in inputs)
+
+    def _has(self, sender: NodeId, vector: Vector) -> bool:
+        return sender in self._rows and self._rows[sender][0] is vector
+
+    def _begin(self, step: int) -> None:
+        self._arrivals.clear()
+        self._rows.clear()
+        self._step = step
+
+    def _take(self, sender: NodeId, vector: Vector) -> None:
+        stack([vector], self._arrivals.free()[None])
+        self._rows[sender] = (vector, self._arrivals.added())
