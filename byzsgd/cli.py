@@ -56,6 +56,7 @@ RUNS = Path("runs")
 
 class Listed(StrEnum):
     aggregators = "aggregators"
+    preaggregations = "preaggregations"
     attacks = "attacks"
     tasks = "tasks"
     models = "models"

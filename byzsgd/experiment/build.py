@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from byzsgd.aggregators import AGGREGATORS
 from byzsgd.attacks import Byzantine, resolve
 from byzsgd.cluster import NodeId, Role
 from byzsgd.compute import Compute, Settings
@@ -69,8 +68,8 @@ def settings_of(experiment: Experiment) -> Settings:
         batch=experiment.training.batch,
         gradient=experiment.training.gradient,
         rate=experiment.schedule,
-        gradients=AGGREGATORS[experiment.aggregation.gradients],
-        models=AGGREGATORS[experiment.aggregation.models],
+        gradients=experiment.aggregation.gradient_rule,
+        models=experiment.aggregation.model_rule,
         liars=_liars_by_role(experiment),
     )
 

@@ -21,11 +21,12 @@ from pydantic import (
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
+from byzsgd.experiment.aggregation import Aggregation
 from byzsgd.experiment.complaints import Faults, Table, complain
 from byzsgd.experiment.lies import Lie, liars, more_than_declared
 from byzsgd.experiment.load import read_table, with_overrides
 from byzsgd.experiment.sizes import ClusterField, PlanField
-from byzsgd.experiment.tables import Aggregation, Expect, Network
+from byzsgd.experiment.tables import Expect, Network
 from byzsgd.experiment.training import Training
 
 if TYPE_CHECKING:

@@ -32,6 +32,7 @@ def examine(runs: Path) -> Iterator[Check]:
         if name != "libzmq" and value is not None:
             yield Check(name, None, str(value))
     yield from _libzmq()
+    yield _kernels()
     yield _writable(runs)
     yield from _data()
 
@@ -44,6 +45,16 @@ def _libzmq() -> Iterator[Check]:
     yield Check("libzmq", enough, f"{zmq.zmq_version()} ({least} or newer is needed)")
     curve = bool(zmq.has("curve"))
     yield Check("CURVE", curve, "encrypted links" if curve else "missing: install pyzmq's wheel")
+
+
+def _kernels() -> Check:
+    """Run one as a node would."""
+    from byzsgd.aggregators import AGGREGATORS, compiled
+
+    if not compiled.AVAILABLE:
+        return Check("kernels", None, "numba is missing: aggregation is several times slower")
+    AGGREGATORS["mda"].warm([5], 1)
+    return Check("kernels", True, "aggregation is compiled, and runs without the GIL")
 
 
 def _writable(runs: Path) -> Check:

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = ("byzsgd", "torch", "numpy", "pyzmq", "msgpack", "uvloop", "pydantic")
+PACKAGES: Final = ("byzsgd", "torch", "numpy", "numba", "pyzmq", "msgpack", "uvloop", "pydantic")
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 

@@ -1,9 +1,12 @@
 """Everything that an experiment can name, with a line about each."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
-Kind = Literal["aggregators", "attacks", "tasks", "models"]
+if TYPE_CHECKING:
+    from byzsgd.aggregators import Preaggregation, Rule
+
+Kind = Literal["aggregators", "preaggregations", "attacks", "tasks", "models"]
 
 
 def names(kind: Kind) -> dict[str, str]:
@@ -13,7 +16,22 @@ def names(kind: Kind) -> dict[str, str]:
 def _aggregators() -> dict[str, str]:
     from byzsgd.aggregators import AGGREGATORS
 
-    return {name: _also(f"needs {rule.bound}", rule.aliases) for name, rule in AGGREGATORS.items()}
+    return _rules(AGGREGATORS)
+
+
+def _preaggregations() -> dict[str, str]:
+    from byzsgd.aggregators import PREAGGREGATIONS
+
+    return _rules(PREAGGREGATIONS)
+
+
+def _rules(made: "Mapping[str, Rule] | Mapping[str, Preaggregation]") -> dict[str, str]:
+    from byzsgd.aggregators.registry import options_of
+
+    return {
+        name: _also(_with_options(f"needs {one.bound}", options_of(one)), one.aliases)
+        for name, one in made.items()
+    }
 
 
 def _attacks() -> dict[str, str]:
@@ -40,6 +58,7 @@ def _models() -> dict[str, str]:
 
 _NAMES: dict[str, Callable[[], dict[str, str]]] = {
     "aggregators": _aggregators,
+    "preaggregations": _preaggregations,
     "attacks": _attacks,
     "tasks": _tasks,
     "models": _models,

@@ -8,8 +8,8 @@ from byzsgd.cluster import REPEATED, Cluster, Role
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
 
-PROCESS_RSS_BYTES: Final = 220_000_000
-"""What a process with Python and torch takes before it holds a vector, as `ps` shows it."""
+PROCESS_RSS_BYTES: Final = 260_000_000
+"""What a process with Python, torch and numba takes before it holds a vector, as `ps` shows it."""
 PROCESS_PRIVATE_BYTES: Final = 35_000_000
 """Of that, what is not shared with the other nodes on one machine."""
 SPARE_ROWS: Final = 4
@@ -116,7 +116,8 @@ def dimension_of(experiment: Experiment) -> int:
 def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> MemoryPlan:
     cluster, window = experiment.cluster, experiment.plan.window
     peers = cluster.workers + cluster.servers - 1 if role == "server" else cluster.servers
-    rows = max(cluster.q_servers, cluster.q_workers) if role == "server" else cluster.q_servers
+    # a server keeps the rows of a gather apart from those of the gradients that are coming in
+    rows = cluster.q_servers + (cluster.q_workers if role == "server" else 0)
     return MemoryPlan(
         role=role,
         links=peers,

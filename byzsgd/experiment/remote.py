@@ -19,6 +19,7 @@ from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import Lines, measures_path, model_path, save_model
 from byzsgd.experiment.serve import Endpoints, Reporter, serve
+from byzsgd.experiment.warm import warm
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.node import Node
 from byzsgd.runtime.roster import Entry, Roster, read_roster
@@ -80,6 +81,7 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
     missing = [str(other) for other in experiment.cluster.nodes if other not in members.nodes]
     if missing:
         raise ConfigError(f"{roster} has no {', '.join(missing)}: every node needs an entry")
+    warm(experiment)
     try:
         return uvloop.run(_run(experiment, members, me, KeyPair.read(key), out))
     except KeyboardInterrupt:  # before the node was up

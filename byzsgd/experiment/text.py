@@ -14,9 +14,8 @@ from byzsgd.experiment.plan import (
 
 def plan_text(report: PlanReport) -> str:
     """For people; `PlanReport.to_dict` is for programs."""
-    beside = (
-        f"{size(PROCESS_RSS_BYTES)} for Python and torch ({size(PROCESS_PRIVATE_BYTES)} unshared)"
-    )
+    process, unshared = size(PROCESS_RSS_BYTES), size(PROCESS_PRIVATE_BYTES)
+    beside = f"{process} for Python, torch and numba ({unshared} unshared)"
     lines = [
         f"{report.name}: {report.steps:,} steps of {report.dimension:,} parameters, "
         f"digest {report.digest[:12]}",

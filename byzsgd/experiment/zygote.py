@@ -60,12 +60,15 @@ class Zygote:
 def zygote(brief: int, account: int) -> None:
     """Be the zygote: fork the children of the brief and outlive them."""
     from byzsgd.experiment.child import child
+    from byzsgd.experiment.config import Experiment
+    from byzsgd.experiment.warm import warm
 
     def tell(kind: str, **details: object) -> None:
         os.write(account, encoded(kind, **details))
 
     with os.fdopen(brief) as pipe:
         common = json.load(pipe)
+    warm(Experiment.from_dict(common["experiment"]))
     gc.freeze()  # or the collector would touch, and so copy, every page of the parent
     sockets = [spec["fd"] for spec in common["children"]]
     names: dict[int, str] = {}

@@ -240,7 +240,8 @@ def test_doctor_finds_an_old_libzmq(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.mark.parametrize(
     ("what", "name", "words"),
     [
-        ("aggregators", "mda", "needs n ≥ 2f+1; also brute"),
+        ("aggregators", "mda", "needs n ≥ 2f+1; options budget; also brute"),
+        ("preaggregations", "clipping", "needs n ≥ 2f+1; options threshold"),
         ("attacks", "alie", "options z"),
         ("tasks", "digits", ""),
         ("models", "resnet20", "ResNet-20"),

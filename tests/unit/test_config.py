@@ -84,6 +84,27 @@ def test_aliases_become_canonical_names() -> None:
     assert experiment.byzantine["worker-0"].attack == "alie"
 
 
+def test_rules_may_have_options_and_steps_before_them() -> None:
+    wide = {"cluster": {**CLUSTER, "workers": 16, "f_workers": 2}}
+    experiment = Experiment(
+        **tables(
+            **wide,
+            aggregation={
+                "gradients": {"name": "bulyan", "base": "mda"},
+                "pre": ["nnm", {"name": "clipping", "threshold": 2}],
+                "models": {"name": "trmean"},
+            },
+        )
+    )
+    rule = experiment.aggregation.gradient_rule
+    assert rule.name == "nnm + clipping + bulyan"
+    assert rule.options == {"base": "mda", "variant": "paper"}
+    assert experiment.aggregation.models == "trimmed_mean"
+    assert Experiment.from_dict(experiment.to_dict()) == experiment
+    plain = Experiment(**tables(**wide, aggregation={"gradients": "bulyan"}))
+    assert plain.digest != experiment.digest
+
+
 def test_more_liars_than_declared_are_a_warning() -> None:
     experiment = Experiment(**tables(byzantine={"worker-0..2": {"attack": "nan"}}))
     assert experiment.warnings == (
@@ -186,7 +207,19 @@ def test_nothing_given_at_all() -> None:
         ({"plan": {"steps": 1, "mode": "sync"}}, 'plan.mode = "sync": is not built yet'),
         ({"plan": {"steps": 1, "mode": "fast"}}, 'plan.mode = "fast": must be "async"'),
         ({"faults": {"delay": {}}}, "faults: is not built yet"),
-        ({"aggregation": {"pre": ["nnm"]}}, 'aggregation.pre = ["nnm"]: is not built yet'),
+        ({"aggregation": {"pre": "nnm"}}, 'aggregation.pre = "nnm": must be a list of steps'),
+        ({"aggregation": {"pre": ["nmn"]}}, "unknown preaggregation 'nmn'; did you mean 'nnm'?"),
+        ({"aggregation": {"gradients": {"name": "krum", "m": 2}}}, "krum has no option m: it has"),
+        ({"aggregation": {"gradients": {"base": "mda"}}}, "must be a name, or a table such as"),
+        ({"aggregation": {"gradients": 3}}, "aggregation.gradients = 3: must be a name, or"),
+        (
+            {"aggregation": {"gradients": {"name": "cc", "radius": True}}},
+            "radius = true: must be text or a number",
+        ),
+        (
+            {"aggregation": {"gradients": {"name": "cc", "radius": "far"}}},
+            "centered_clipping cannot take {'radius': 'far'}",
+        ),
         ({"aggregation": {"models": "medain"}}, "'medain'; did you mean 'median'?"),
         ({"network": {"dtype": "int8"}}, 'must be "float32", "bfloat16" or "float16"'),
         ({"network": {"chunk_kib": 2048}}, "network.chunk_kib = 2048: must be a whole number from"),

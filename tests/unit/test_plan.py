@@ -42,9 +42,9 @@ def test_the_quickstart_by_hand() -> None:
     assert worker.held == 5 * (4 + 2) * 4000
     assert server.outboxes == (4 + 11) * 4000
     assert worker.outboxes == (4 + 5) * 4000
-    assert server.workspace == (5 + 4) * 4 * 1000
+    assert server.workspace == (5 + 4 + 4) * 4 * 1000
     assert worker.workspace == (4 + 4) * 4 * 1000
-    assert server.total == 264_000 + 60_000 + 36_000 + PROCESS_RSS_BYTES
+    assert server.total == 264_000 + 60_000 + 52_000 + PROCESS_RSS_BYTES
     assert report.warnings == ()
 
 
@@ -99,7 +99,7 @@ def test_the_text_has_the_figures() -> None:
     assert "lies: worker-0 (alie), worker-1 (alie)" in text
     assert "72.0 vectors a step over 45 links, 22.9 MB" in text
     assert "T ≤ 1/(3 l η₁), which holds for l ≤ 0.333" in text
-    assert "220 MB for Python and torch" in text
+    assert "260 MB for Python, torch and numba" in text
     plain = plan_text(describe(experiment(1, 4, 0, 0), dimension=10))
     assert "gather" not in plain
     assert "8.0 vectors a step over 4 links" in plain
