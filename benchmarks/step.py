@@ -33,7 +33,7 @@ WARM_UP: Final = 3
 SERVER_PARTS: Final = {
     "wait for gradients": ("in_gradients_s",),
     "gather: wait for models": ("in_models_s",),
-    "copy in": ("stack_s",),
+    "copy in, distances as they come": ("prepare_s", "stack_s"),
     "aggregate": ("aggregate_s", "contract_s"),
     "apply": ("apply_s",),
     "encode": ("encode_s",),

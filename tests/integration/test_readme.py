@@ -5,9 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from byzsgd.experiment.config import Experiment
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -56,6 +59,19 @@ def test_the_python_example_trains(folder: Path) -> None:
     assert status == "finished"
     assert float(accuracy) > 0.9
     assert steps == "50"
+
+
+def test_the_aggregation_example_runs(folder: Path) -> None:
+    (example,) = [text for text in blocks("python") if "Arrivals" in text]
+    run(folder, sys.executable, "-c", example)
+
+
+def test_the_aggregation_table_is_accepted() -> None:
+    (table,) = [text for text in blocks("toml") if text.startswith("[aggregation]")]
+    cluster = {"servers": 5, "workers": 16, "f_servers": 1, "f_workers": 2}
+    given = tomllib.loads(table)
+    experiment = Experiment(name="shown", cluster=cluster, plan={"steps": 1}, **given)
+    assert experiment.aggregation.gradient_rule.name == "nnm + clipping + bulyan"
 
 
 def test_keys_and_the_roster_are_made(folder: Path) -> None:
