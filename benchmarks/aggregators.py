@@ -12,6 +12,7 @@ empty.
 """
 
 import argparse
+import json
 import os
 import platform
 import subprocess
@@ -110,20 +111,24 @@ def enumeration(options: argparse.Namespace) -> str:
 
 
 def rules(options: argparse.Namespace) -> str:
-    """Whole rules at large d, in reads of memory."""
+    """Whole rules at large d, in reads of memory: medians over processes, and their range."""
     parts = []
     for n in options.counts:
-        x, f = _normal(n, options.d), (n - 1) // 3
-        contenders = _contenders(x, f, options)
-        times = _interleaved(contenders, options.rounds)
-        read, mean = times["read"], times["torch.mean(0)"]
+        runs = [_rule_times(n, options, peers=not k) for k in range(options.processes)]
+        names = [name for name in runs[0] if ":" not in name]
         lines = [
-            [name, _ms(spent), f"{spent / read:.2f}", f"{spent / mean:.2f}", *_against(name, times)]
-            for name, spent in times.items()
-            if ":" not in name
+            [
+                name,
+                _ms(runs[0][name]),
+                _ratio(name, "read", runs),
+                _ratio(name, "torch.mean(0)", runs),
+                *_against(name, runs[0]),
+            ]
+            for name in names
         ]
         head = ["", "ms", "reads", "/ torch.mean(0)", "plain torch", "byzfl"]
-        parts.append(_table(f"n = {n}, f = {f}, d = {options.d:,}", head, lines))
+        title = f"n = {n}, f = {(n - 1) // 3}, d = {options.d:,}, {len(runs)} processes"
+        parts.append(_table(title, head, lines))
     return "\n".join(parts)
 
 
@@ -132,8 +137,8 @@ def fallback(options: argparse.Namespace) -> str:
     lines = []
     compiled.AVAILABLE = False
     for n in options.counts:
-        x, out = _normal(n, options.d), torch.empty(options.d)
-        times = _interleaved(
+        x, out = normal(n, options.d), torch.empty(options.d)
+        times = interleaved(
             {
                 "median": partial(AGGREGATORS["median"], x, 0, out=out),
                 "torch.median": partial(x.median, 0),
@@ -178,26 +183,49 @@ TABLES: Final[dict[str, Callable[[argparse.Namespace], str]]] = {
 }
 
 
-def _contenders(x: Tensor, f: int, options: argparse.Namespace) -> dict[str, Contender]:
+def _rule_times(n: int, options: argparse.Namespace, peers: bool) -> Times:
+    """Measured by a process of its own: where its memory lies makes a difference that stays."""
+    program = (
+        "import json, sys, torch; from benchmarks import aggregators as b\n"
+        "torch.set_num_threads(1); n, d, rounds, peers = map(int, sys.argv[1:])\n"
+        "contenders = b.contenders(b.normal(n, d), (n - 1) // 3, peers)\n"
+        "print(json.dumps(b.interleaved(contenders, rounds)))"
+    )
+    numbers = (n, options.d, options.rounds, peers and not options.quick)
+    command = [sys.executable, "-c", program, *(str(int(number)) for number in numbers)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    times: Times = json.loads(done.stdout)
+    return times
+
+
+def _ratio(name: str, to: str, runs: Sequence[Times]) -> str:
+    ratios = [run[name] / run[to] for run in runs]
+    return f"{median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+
+def contenders(x: Tensor, f: int, peers: int) -> dict[str, Contender]:
     """Everything of one table. A peer's name is the rule's with ":" and who it is."""
     n, out = len(x), torch.empty(x.shape[1])
     made: dict[str, Contender] = {
         "read": lambda: _read(x),
         "torch.mean(0)": lambda: torch.mean(x, 0, out=out),
         "pairwise": lambda: pairwise_squared(x),
+    }
+    for rule in (*AGGREGATORS.values(), configured("average", pre=["nnm"])):
+        most = max(k for k in range(f + 1) if rule.minimum_n(k) <= n)  # fewer only for Bulyan
+        made[rule.name] = partial(rule, x, most, out=out)
+    if not peers:
+        return made
+    made |= {
         "pairwise: loop of norms": lambda: _norms(x),
         "pairwise: torch.cdist": lambda: torch.cdist(x, x),
         "median: torch.median": lambda: x.median(0),
         "trimmed_mean: torch.sort": lambda: x.sort(0).values[f : n - f].mean(0),
     }
-    for rule in (*AGGREGATORS.values(), configured("average", pre=["nnm"])):
-        most = max(k for k in range(f + 1) if rule.minimum_n(k) <= n)  # fewer only for Bulyan
-        made[rule.name] = partial(rule, x, most, out=out)
     for name in PEERS:
-        if name != "mda" or n <= MDA_PEER_COUNT_MAX:
-            theirs = _peer(name, f)
-            if theirs and not options.quick:
-                made[f"{name}: byzfl"] = partial(theirs, x)
+        theirs = _peer(name, f) if name != "mda" or n <= MDA_PEER_COUNT_MAX else None
+        if theirs:
+            made[f"{name}: byzfl"] = partial(theirs, x)
     return made
 
 
@@ -211,13 +239,13 @@ def _against(name: str, times: Times) -> Iterator[str]:
     yield f"{peers['byzfl'] / times[name]:.0f}×" if "byzfl" in peers else ""
 
 
-def _interleaved(contenders: Mapping[str, Contender], rounds: int) -> Times:
+def interleaved(among: Mapping[str, Contender], rounds: int) -> Times:
     """The median CPU seconds of each; who is slow has fewer turns."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for contender in contenders.values():
+    times: dict[str, list[float]] = {name: [] for name in among}
+    for contender in among.values():
         contender()
     for turn in range(rounds):
-        for name, contender in contenders.items():
+        for name, contender in among.items():
             if turn < 3 or times[name][0] < SLOW_S:
                 times[name].append(_timed(contender)[0])
     return {name: median(spent) for name, spent in times.items()}
@@ -247,7 +275,7 @@ def _norms(x: Tensor) -> list[float]:
     return [(a - b).norm().item() for a, b in combinations(x, 2)]
 
 
-def _normal(n: int, d: int) -> Tensor:
+def normal(n: int, d: int) -> Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(n))
 
 
@@ -312,13 +340,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--d", type=int, default=1_000_000, help="coordinates")
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 7, 11, 15, 31], help="n")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--processes", type=int, default=5, help="for the table of rules")
     parser.add_argument("--quick", action="store_true", help="small, and without byzfl's rules")
     options = parser.parse_args()
     options.tables = options.tables or list(TABLES)
     if unknown := set(options.tables) - set(TABLES):
         parser.error(f"no table {', '.join(sorted(unknown))}: there are {', '.join(TABLES)}")
     if options.quick:
-        options.d, options.counts, options.rounds = 20_000, [7, 11], 3
+        options.d, options.counts, options.rounds, options.processes = 20_000, [7, 11], 3, 2
     return options
 
 
