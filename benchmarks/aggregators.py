@@ -66,6 +66,7 @@ def main() -> None:
 
 def selection(options: argparse.Namespace) -> str:
     """MDA's subset from distances: typical inputs, then the hardest known ones."""
+    minimum_diameter_choice(FAMILIES["gaussian"](31, 10, 0), 10, BUDGET)  # loads the kernel
     lines = []
     for n in (31, 50, 100, 200):
         for f in ((n - 1) // 3, (n - 1) // 2):
