@@ -3,13 +3,15 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from byzsgd.aggregators import AGGREGATORS
+from byzsgd.aggregators import AGGREGATORS, Choice
+from byzsgd.aggregators.rows import Rows
 from byzsgd.cluster import Cluster, NodeId
 from byzsgd.compute import Compute, Outcome, Settings
 from byzsgd.protocol import (
@@ -264,6 +266,19 @@ def test_more_poisoned_models_than_declared_end_no_node(count: int) -> None:
     outcome = compute().run(Contract(0, inputs(S[:4], models)))
     assert result(outcome).isfinite().all()
     assert outcome.measures["refused_contractions"] == 1
+
+
+def test_a_selection_that_is_only_approximate_is_recorded() -> None:
+    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
+        out.zero_()
+        return Choice((0, 1, 2), exact=False)
+
+    node = compute(S[0])
+    rule = replace(AGGREGATORS["mda"], fill=fill)
+    node.settings = replace(node.settings, gradients=rule)
+    outcome = node.run(Update(0, torch.zeros(D), inputs(W[:5], HONEST)))
+    assert outcome.measures["approximate_selections"] == 1
+    assert outcome.event == Updated(0, result(outcome), W[:3])
 
 
 def test_what_is_prepared_changes_nothing_but_the_time() -> None:
