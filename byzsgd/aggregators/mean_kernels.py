@@ -9,6 +9,9 @@ from byzsgd.aggregators.compiled import for_each_type, summing_kernel
 from byzsgd.aggregators.prefetching import LINE, prefetch
 
 BLOCK = 256
+STREAMS, PAGE = 16, 1024
+"""Processors follow about 32 rows at a time, and lose all of them at one more: of more than STREAMS
+rows read a page of each."""
 
 
 @for_each_type(summing_kernel)
@@ -20,12 +23,13 @@ def fill_mean(
     out: NDArray[Any],
 ) -> None:
     """out[c] = Σ weights[k] · x[rows[k], c] / divisor, summed in float64 and rounded once."""
-    sums, last = np.empty(BLOCK), len(rows) - 1
-    for begin in range(0, len(out), BLOCK):
-        end = min(begin + BLOCK, len(out))
+    block = BLOCK if len(rows) <= STREAMS else PAGE
+    sums, last = np.empty(block), len(rows) - 1
+    for begin in range(0, len(out), block):
+        end = min(begin + block, len(out))
         total, result = sums[: end - begin], out[begin:end]
         # Processors read what they are going to overwrite, and do not see that coming.
-        for at in range(end, end + BLOCK, LINE // out.itemsize):
+        for at in range(end, end + block, LINE // out.itemsize):
             prefetch(out, at)
         total[:] = 0
         # Four rows at a time, so that `total` is read and written a quarter as often; where they
