@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 from byzsgd.aggregators.compiled import kernel
 from byzsgd.aggregators.networks import Program, Step
 
-AHEAD = 512
+AHEAD = 1024
 """How many bytes ahead rows are fetched: processors follow about 32 streams themselves, and lose
 all of them at one more."""
 
