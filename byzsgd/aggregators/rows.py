@@ -127,13 +127,18 @@ class Rows:
         )
 
     def _mixed(self, columns: Tensor) -> Tensor:
-        assert self.mix is not None
-        used = (self.mix.nan_to_num(nan=0.0) != 0).any(0).nonzero().flatten().to(columns.device)
-        exact = torch.promote_types(columns.dtype, torch.float32)
-        weights = self.mix.to(columns.device, exact)[:, used]
-        mixed = (weights @ columns[used].to(exact)).to(columns.dtype)
-        mixed[~self.finite.to(columns.device)] = torch.nan
+        used, weights, lost = self._mixing
+        mixed = (weights @ columns[used].to(weights.dtype)).to(columns.dtype)
+        mixed[lost] = torch.nan
         return mixed
+
+    @cached_property
+    def _mixing(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Which rows are mixed at all, with which weights, and which mixtures are non-finite."""
+        assert self.mix is not None
+        device, exact = self.store.device, torch.promote_types(self.store.dtype, torch.float32)
+        used = (self.mix.nan_to_num(nan=0.0) != 0).any(0).nonzero().flatten().to(device)
+        return used, self.mix.to(device, exact)[:, used], ~self.finite.to(device)
 
 
 def uniform(n: int, chosen: Sequence[int]) -> Tensor:
