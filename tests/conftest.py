@@ -2,8 +2,11 @@
 
 import os
 
+import pytest
 import torch
 from hypothesis import settings
+
+from byzsgd.aggregators import compiled
 
 # Where a build machine decides, it decides the same each time; elsewhere every run looks further.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -11,3 +14,13 @@ settings.load_profile("ours")
 
 # Threads that fight over two cores make small tensors ten times slower.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(params=["kernel", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of computing: with kernels and in plain torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "AVAILABLE", False)
+    elif not compiled.AVAILABLE:
+        pytest.skip("numba is not installed")
+    return str(request.param)

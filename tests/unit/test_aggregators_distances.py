@@ -9,20 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from byzsgd.aggregators import compiled, distance_sums, distances, pairwise_squared
+from byzsgd.aggregators import distance_sums, distances, pairwise_squared
 from byzsgd.aggregators.distance_sums import WIDTH
 from byzsgd.aggregators.distances import add_row, finite_rows
 
 BLOCK = 256  # of the kernel
 
 
-@pytest.fixture(autouse=True, params=["kernel", "torch"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(compiled, "AVAILABLE", False)
-    elif not compiled.AVAILABLE:
-        pytest.skip("numba is not installed")
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def twin(vectors: Tensor) -> Tensor:

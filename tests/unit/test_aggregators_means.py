@@ -8,19 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from byzsgd.aggregators import compiled
 from byzsgd.aggregators.means import WIDTH, weighted_mean
 
 TYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
-@pytest.fixture(autouse=True, params=["kernel", "torch"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(compiled, "AVAILABLE", False)
-    elif not compiled.AVAILABLE:
-        pytest.skip("numba is not installed")
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def mean_of(store: Tensor, order: list[int], weights: list[float]) -> Tensor:
