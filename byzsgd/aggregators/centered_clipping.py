@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators.hull import Array, distances, inner_products, reachable
-from byzsgd.aggregators.inputs import checked_distances, refusal
+from byzsgd.aggregators.inputs import check_iterations, checked_distances, refusal
 from byzsgd.aggregators.rows import Rows
 from byzsgd.aggregators.rule import Rule
 
@@ -21,7 +21,7 @@ ITERATIONS = 3
 def centered_clipping(
     radius: float | None = None, iterations: int = ITERATIONS, center: Tensor | None = None
 ) -> Rule:
-    """V ← v + (1/n) Σ (x_i − v) min(1, radius/‖x_i − v‖), `iterations` times from v = `center`.
+    """Move v by (1/n) Σ (x_i − v) min(1, radius/‖x_i − v‖), `iterations` times from v = `center`.
 
     The paper starts from the last aggregate: give it as `center`, a finite (d,) tensor. Without one
     the start is the medoid, so that nothing has to be remembered between steps. The radius is an L2
@@ -31,9 +31,7 @@ def centered_clipping(
     """
     if radius is not None and not 0 < radius < math.inf:
         raise refusal("centered_clipping", "a radius > 0", f"{radius!r}")
-    if type(iterations) is not int or iterations < 1:
-        raise refusal("centered_clipping", "a whole number of iterations ≥ 1", f"{iterations!r}")
-
+    check_iterations("centered_clipping", iterations)
     if center is not None and not isinstance(center, Tensor):
         raise refusal("centered_clipping", "a tensor for center", f"{center!r}")
 

@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators.inputs import refusal
+from byzsgd.aggregators.inputs import check_finite, refusal
 from byzsgd.aggregators.preaggregation import Preaggregation
 from byzsgd.aggregators.rows import Rows
-from byzsgd.aggregators.rule import check_finite
 
 
 def clipping(threshold: float | None = None) -> Preaggregation:

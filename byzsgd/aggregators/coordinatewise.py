@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators import compiled
+from byzsgd.aggregators.inputs import check_finite
 from byzsgd.aggregators.networks import Program
 from byzsgd.aggregators.registers import Registers
 from byzsgd.aggregators.rows import Rows
-from byzsgd.aggregators.rule import check_finite
 
 if TYPE_CHECKING:
     from byzsgd.aggregators.vector_code import Doubts

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators.hull import Array, distances, inner_products, reachable
-from byzsgd.aggregators.inputs import checked_distances, refusal
+from byzsgd.aggregators.inputs import check_iterations, checked_distances, refusal
 from byzsgd.aggregators.rows import Rows
 from byzsgd.aggregators.rule import Rule
 
@@ -29,8 +29,7 @@ def geometric_median(tolerance: float = TOLERANCE, iterations: int = ITERATIONS)
     """
     if not 0 < tolerance < 1:
         raise refusal("geometric_median", "a tolerance between 0 and 1", f"{tolerance!r}")
-    if type(iterations) is not int or iterations < 1:
-        raise refusal("geometric_median", "a whole number of iterations ≥ 1", f"{iterations!r}")
+    check_iterations("geometric_median", iterations)
 
     def fill(rows: Rows, f: int, out: Tensor) -> None:
         checked_distances("geometric_median", rows, f)

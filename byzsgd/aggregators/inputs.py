@@ -35,6 +35,11 @@ def check_f(name: str, f: int) -> None:
         raise refusal(name, "f to be an integer ≥ 0", f"f={f!r}")
 
 
+def check_iterations(name: str, iterations: int) -> None:
+    if type(iterations) is not int or iterations < 1:
+        raise refusal(name, "a whole number of iterations ≥ 1", f"{iterations!r}")
+
+
 def check_count(name: str, bound: str, minimum: int, n: int, f: int) -> None:
     """Raise `AggregationError` if n rows are too few to tolerate f among them."""
     if n < minimum:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators.inputs import checked_distances, refusal
-from byzsgd.aggregators.rows import Rows, uniform
-from byzsgd.aggregators.rule import Choice, Rule
+from byzsgd.aggregators.rows import Rows
+from byzsgd.aggregators.rule import Choice, Rule, mean_of
 
 Taken: TypeAlias = Callable[[int, int], int]
 """(n, f) → how many rows are taken."""
@@ -70,17 +70,12 @@ def _rule(name: str, aliases: tuple[str, ...], taken: Taken, options: dict[str, 
         scores = krum_scores(checked_distances(name, rows, f), f)
         return Choice(best_rows(scores, taken(len(rows), f)))
 
-    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
-        choice = choose(rows, f)
-        rows.mean(uniform(len(rows), choice.rows), out)
-        return choice
-
     return Rule(
         name,
         aliases,
         bound="n ≥ 2f+3",
         minimum_n=lambda f: 2 * f + 3,
-        fill=fill,
+        fill=mean_of(choose),
         choose=choose,
         by_distance=True,
         variance_bound=variance_bound,

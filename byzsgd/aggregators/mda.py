@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators import compiled
-from byzsgd.aggregators.inputs import check_finite, checked_distances
-from byzsgd.aggregators.rows import Rows, uniform
-from byzsgd.aggregators.rule import AggregationError, Choice, Rule
+from byzsgd.aggregators.inputs import AggregationError, check_finite, checked_distances
+from byzsgd.aggregators.rows import Rows
+from byzsgd.aggregators.rule import Choice, Rule, mean_of
 from byzsgd.aggregators.subset_search import Matrix, SubsetSearch, none_finite
 
 FEW = 15
@@ -49,17 +49,12 @@ def mda(budget: int | None = None) -> Rule:
             return Choice(tuple(range(len(rows))))
         return minimum_diameter_choice(checked_distances("mda", rows, f), f, nodes)
 
-    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
-        choice = choose(rows, f)
-        rows.mean(uniform(len(rows), choice.rows), out)
-        return choice
-
     return Rule(
         "mda",
         ("brute",),
         bound="n ≥ 2f+1",
         minimum_n=lambda f: 2 * f + 1,
-        fill=fill,
+        fill=mean_of(choose),
         choose=choose,
         by_distance=True,
         variance_bound=lambda n, f: (n - f) / (math.sqrt(8) * f) if f else math.inf,

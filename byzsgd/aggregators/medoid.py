@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from byzsgd.aggregators.inputs import checked_distances
-from byzsgd.aggregators.rows import Rows, uniform
-from byzsgd.aggregators.rule import Choice, Rule
+from byzsgd.aggregators.rows import Rows
+from byzsgd.aggregators.rule import Choice, Rule, mean_of
 
 
 def medoid_of(squared: Tensor) -> int:
@@ -33,17 +33,12 @@ def medoid() -> Rule:
         squared, kept = checked_distances("medoid", rows, f), rows.finite.nonzero().flatten()
         return Choice((int(kept[medoid_of(squared[kept][:, kept])]),))
 
-    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
-        choice = choose(rows, f)
-        rows.mean(uniform(len(rows), choice.rows), out)
-        return choice
-
     return Rule(
         "medoid",
         (),
         bound="n ≥ 2f+1",
         minimum_n=lambda f: 2 * f + 1,
-        fill=fill,
+        fill=mean_of(choose),
         choose=choose,
         by_distance=True,
     )

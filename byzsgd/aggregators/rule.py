@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,13 +11,10 @@ from byzsgd.aggregators.inputs import (
     AggregationError,
     check_count,
     check_f,
-    check_finite,
     check_out,
     rows_of,
 )
-from byzsgd.aggregators.rows import Rows
-
-__all__ = ["Aggregate", "AggregationError", "Choice", "Rule", "check_finite"]
+from byzsgd.aggregators.rows import Rows, uniform
 
 
 class Choice(NamedTuple):
@@ -28,6 +25,21 @@ class Choice(NamedTuple):
 
     rows: tuple[int, ...]
     exact: bool = True
+
+
+Choose: TypeAlias = Callable[[Rows, int], Choice]
+Fill: TypeAlias = Callable[[Rows, int, Tensor], Choice | None]
+
+
+def mean_of(choose: Choose) -> Fill:
+    """The `fill` of a rule whose result is the mean of the rows that it selects."""
+
+    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
+        choice = choose(rows, f)
+        rows.mean(uniform(len(rows), choice.rows), out)
+        return choice
+
+    return fill
 
 
 class Aggregate(NamedTuple):
@@ -53,10 +65,10 @@ class Rule:
     """`minimum_n` in words, for messages."""
     minimum_n: Callable[[int], int]
     """The least number of rows with which the rule tolerates f of them."""
-    fill: Callable[[Rows, int, Tensor], Choice | None]
+    fill: Fill
     """(rows, f, out): writes the aggregate and returns what it selected, if it selects. All are
     checked and carry no gradient."""
-    choose: Callable[[Rows, int], Choice] | None = None
+    choose: Choose | None = None
     """(rows, f) → what it selects, for rules that select. The input has been checked."""
     by_distance: bool = False
     """Whether it looks at the distances of its rows, which can be had before the last row is in."""

@@ -6,8 +6,8 @@ For the rule that remembers see `safeguard_sgd`, which has the source as well.
 from torch import Tensor
 
 from byzsgd.aggregators.inputs import checked_distances
-from byzsgd.aggregators.rows import Rows, uniform
-from byzsgd.aggregators.rule import Choice, Rule
+from byzsgd.aggregators.rows import Rows
+from byzsgd.aggregators.rule import Choice, Rule, mean_of
 
 
 def safeguard() -> Rule:
@@ -22,17 +22,12 @@ def safeguard() -> Rule:
         kept = good & (apart[median_sender(apart, good, limit)] <= 2 * limit)
         return Choice(tuple(kept.nonzero().flatten().tolist()))
 
-    def fill(rows: Rows, f: int, out: Tensor) -> Choice:
-        choice = choose(rows, f)
-        rows.mean(uniform(len(rows), choice.rows), out)
-        return choice
-
     return Rule(
         "safeguard",
         (),
         bound="n ≥ 2f+1",
         minimum_n=lambda f: 2 * f + 1,
-        fill=fill,
+        fill=mean_of(choose),
         choose=choose,
         by_distance=True,
     )
