@@ -8,6 +8,7 @@ import math
 import re
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, NamedTuple
 
 from byzsgd.errors import ConfigError
@@ -23,12 +24,14 @@ step, or round of a gather, behind it: of two that each shows again, all of them
 """
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class NodeId:
-    """A node's name, `server-0` or `worker-3`. Servers sort before workers."""
+class NodeId(NamedTuple):
+    """A node's name, `server-0` or `worker-3`. Servers sort before workers.
+
+    A tuple, because every message is looked up by it many times.
+    """
 
     role: Role
-    index: int
+    index: int  # type: ignore[assignment]  # tuple's method of this name is of no use here
 
     def __str__(self) -> str:
         return f"{self.role}-{self.index}"
@@ -68,15 +71,15 @@ class Cluster:
             else:
                 side.check_quorum(n, f, q)
 
-    @property
+    @cached_property
     def server_ids(self) -> tuple[NodeId, ...]:
         return tuple(NodeId("server", index) for index in range(self.servers))
 
-    @property
+    @cached_property
     def worker_ids(self) -> tuple[NodeId, ...]:
         return tuple(NodeId("worker", index) for index in range(self.workers))
 
-    @property
+    @cached_property
     def nodes(self) -> tuple[NodeId, ...]:
         return self.server_ids + self.worker_ids
 
@@ -135,7 +138,8 @@ class Plan:
 
     `steps` updates in all; the servers contract their models after every `gather_every` of them
     (T), `gather_rounds` times in a row. A node keeps at most `window` early vectors of each sender;
-    with fewer than two it may be unable to catch up.
+    with fewer than three it may be unable to catch up, as `REPEATED` new ones need room beside an
+    old one.
 
     `catch_up` is our extension to the paper, for networks that lose messages and for nodes that are
     slow. A node that has waited `patience_s` seconds at one step continues at a later one if it

@@ -2,10 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from byzsgd.protocol import Event
+
 Measures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The event that answers a computation, and what is worth recording.
+
+    `measures` add up over a step, seconds by part; `notes` do not, such as whose vectors were used.
+    """
+
+    event: Event
+    measures: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, object] = field(default_factory=dict)
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ from byzsgd.attacks import Byzantine, resolve
 from byzsgd.cluster import NodeId, Role
 from byzsgd.compute import Compute, Settings
 from byzsgd.experiment.config import Experiment
-from byzsgd.protocol import Gradient, Machine, Model, Server, Whisper, Worker
+from byzsgd.protocol import Gradient, Machine, Model, Server, Vector, Whisper, Worker
 from byzsgd.training.flat import FlatModel, flat_model
 from byzsgd.training.partition import partition
 from byzsgd.training.task import Task, load_task
@@ -24,17 +24,34 @@ class Parts(NamedTuple):
     layout: Layout
 
 
-def build(experiment: Experiment, me: NodeId) -> Parts:
-    """The node `me`, lying if the experiment says so.
+class Saved(NamedTuple):
+    """What a server's machine begins with: at first the initial model, later its checkpoint."""
+
+    step: int
+    params: Vector
+
+
+def build(experiment: Experiment, me: NodeId, saved: Saved | None = None) -> Parts:
+    """The node `me`, lying if the experiment says so; restarted with what it `saved`.
 
     Raises `ConfigError` for a task or a model that cannot be had.
     """
-    task = load_task(experiment.training.task, model=experiment.training.model)
-    flat = flat_model(task.model, experiment.seed)
-    compute = Compute(me, task, flat, settings_of(experiment), _shard(experiment, me, task))
-    make = _lying if me in experiment.liars else _honest
-    machine = make(experiment, me, flat)
+    task, flat = learnt(experiment)
+    compute = Compute(me, task, flat, settings_of(experiment), shard_of(experiment, me, task))
+    machine = machine_of(experiment, me, saved or Saved(0, flat.vector()))
     return Parts(machine, compute, layout_of(experiment, flat.dimension))
+
+
+def learnt(experiment: Experiment) -> tuple[Task, FlatModel]:
+    """The task, and the initial model that all servers share."""
+    task = load_task(experiment.training.task, model=experiment.training.model)
+    return task, flat_model(task.model, experiment.seed)
+
+
+def machine_of(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
+    """The machine of one node; a worker begins anew, whatever was saved."""
+    make = _lying if me in experiment.liars else _honest
+    return make(experiment, me, saved)
 
 
 def hears(experiment: Experiment, me: NodeId) -> dict[NodeId, frozenset[int]]:
@@ -83,16 +100,16 @@ def _kinds(peer: NodeId, fellow: bool) -> frozenset[int]:
     return frozenset({KINDS[Whisper]} if fellow else {says})
 
 
-def _honest(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+def _honest(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
     if me.role == "worker":
         return Worker(me, experiment.cluster, experiment.plan)
-    return Server(me, experiment.cluster, experiment.plan, flat.vector())
+    return Server(me, experiment.cluster, experiment.plan, saved.params, step=saved.step)
 
 
-def _lying(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+def _lying(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
     lie = experiment.liars[me]
     return Byzantine(
-        _hasty(experiment, me, flat),
+        _hasty(experiment, me, saved),
         resolve(lie.attack),
         lie.options,
         fellows=fellows_of(experiment, me),
@@ -100,7 +117,7 @@ def _lying(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
     )
 
 
-def _hasty(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
+def _hasty(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
     """What a liar builds on: it waits for fewer than it should, so that its lies come in time."""
     cluster, plan = experiment.cluster, experiment.plan
     if me.role == "worker":
@@ -110,13 +127,14 @@ def _hasty(experiment: Experiment, me: NodeId, flat: FlatModel) -> Machine:
         me,
         cluster,
         plan,
-        flat.vector(),
+        saved.params,
         quorum=max(1, min(cluster.f_workers + 1, honest_workers)),
         model_quorum=min(cluster.q_servers, len(experiment.honest_servers) + 1),
+        step=saved.step,
     )
 
 
-def _shard(experiment: Experiment, me: NodeId, task: Task) -> Tensor | None:
+def shard_of(experiment: Experiment, me: NodeId, task: Task) -> Tensor | None:
     if me.role != "worker":
         return None
     how = experiment.training.partition

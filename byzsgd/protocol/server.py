@@ -18,14 +18,17 @@ from byzsgd.protocol.messages import Gradient, Model, Vector
 from byzsgd.protocol.quorum import Quorum
 
 PHASES: Final = {
-    "starting": {"gradients"},
+    "starting": {"gradients", "done"},
     "gradients": {"updating", "contracting"},
     "updating": {"models", "gradients", "done"},
     "models": {"contracting"},
     "contracting": {"models", "gradients", "done"},
     "done": set(),
 }
-"""From each phase, those that may follow. Straight to `contracting` is how a server catches up."""
+"""From each phase, those that may follow.
+
+Straight to `contracting` is how a server catches up, and one that is restarted may be done at once.
+"""
 
 WAITING: Final = {"gradients", "models", "done"}
 """The phases in which patience may end; in the others a computation is under way."""
@@ -34,6 +37,7 @@ WAITING: Final = {"gradients", "models", "done"}
 class Server:
     """One replica. `params` is the initial model, equal at all correct servers.
 
+    A server that was restarted is given the `step` it last saved, and the model it saved there.
     `step` counts the updates done. The machine never waits for a particular node, only for the
     first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
     first vector for a step that is still open. What strangers say, what is of another kind and what
@@ -50,16 +54,19 @@ class Server:
         params: Vector,
         quorum: int | None = None,
         model_quorum: int | None = None,
+        step: int = 0,
     ) -> None:
         self.me = me
         self.cluster = cluster
         self.plan = plan
         self.params = params
-        self.step = 0
+        self.step = step
         self.phase = "starting"
         self.peers = tuple(server for server in cluster.server_ids if server != me)
         self.workers = cluster.worker_ids
-        self.gradients: Quorum[int] = Quorum(quorum or cluster.q_workers, plan.window, closed=-1)
+        self.gradients: Quorum[int] = Quorum(
+            quorum or cluster.q_workers, plan.window, closed=step - 1
+        )
         self.models: Quorum[tuple[int, int]] = Quorum(
             model_quorum or cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
         )
@@ -73,7 +80,9 @@ class Server:
         match event:
             case Started() if self.phase == "starting":
                 return self._scatter(now)
-            case Received(sender, Gradient(step, vector)) if sender in self.workers:
+            case Received(sender, Gradient(step, vector)) if (
+                sender in self.workers and step < self.plan.steps
+            ):
                 kept = self.gradients.add(sender, step, vector)
                 useful = kept and self.phase == "gradients" and step == self.step
                 prepared = [Prepare(step, sender, vector)] if useful else []

@@ -39,8 +39,10 @@ Q_S, Q_W = 4, 5
 class Walker(Server):
     """Remembers which way it went through its phases."""
 
-    def __init__(self, plan: Plan, cluster: Cluster = CLUSTER, me: NodeId = ME) -> None:
-        super().__init__(me, cluster, plan, "θ0")
+    def __init__(
+        self, plan: Plan, cluster: Cluster = CLUSTER, me: NodeId = ME, step: int = 0
+    ) -> None:
+        super().__init__(me, cluster, plan, f"θ{step}", step=step)
         self.walked: list[tuple[str, str]] = []
 
     def _enter(self, phase: str) -> None:
@@ -88,6 +90,34 @@ def gathering(**plan: int | bool | float) -> Walker:
 
 def only(effects: list[Effect], kind: type[Effect]) -> list[Effect]:
     return [effect for effect in effects if isinstance(effect, kind)]
+
+
+# -- restarted -------------------------------------------------------------------------------------
+
+
+def test_a_restarted_server_goes_on_where_it_had_saved() -> None:
+    server = Walker(Plan(steps=6, gather_every=3), step=4)
+    assert only(server.hear(Started()), Send) == [Send(W, Model(4, "θ4"))]
+    server.hear_from(W, Gradient(3, "late"))
+    assert server.kept(W[0]) == 0
+    [update] = server.hear_from(W[:Q_W], Gradient(4, "g"))
+    assert update == Update(4, "θ4", tuple((worker, "g") for worker in W[:Q_W]))
+
+
+def test_a_restarted_server_takes_no_model_of_a_step_that_it_has_done() -> None:
+    server = Walker(Plan(steps=9, gather_every=1, patience_s=1.0), step=4)
+    server.hear(Started())
+    server.hear_from(PEERS, Model(4, "old"))
+    assert (server.step, server.phase) == (4, "gradients")
+    server.hear_from(PEERS, Model(6, "p"))
+    assert (server.step, server.phase) == (6, "contracting")
+
+
+def test_one_that_had_saved_its_last_step_is_done_at_once() -> None:
+    server = Walker(Plan(steps=4), step=4)
+    effects = server.hear(Started())
+    assert [type(effect) for effect in effects] == [Save, Done, SetTimer]
+    assert server.phase == "done"
 
 
 # -- scatter and update --------------------------------------------------------------------------
@@ -625,7 +655,9 @@ def test_every_way_through_the_phases_is_walked() -> None:
     rounds.hear(Contracted(1, "m"))
     rejoins = started()
     rejoins.hear_from(PEERS, Model(3, "p"))
-    walked = {way for server in (plain, gathers, rounds, rejoins) for way in server.walked}
+    over = Walker(Plan(steps=2), step=2)
+    over.hear(Started())
+    walked = {way for server in (plain, gathers, rounds, rejoins, over) for way in server.walked}
     assert walked == {(phase, after) for phase, ways in PHASES.items() for after in ways}
 
 
