@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from byzsgd.errors import ConfigError
+from byzsgd.training.kinds import prefers_channels_last
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs, targets) → scalar, the mean over the batch."""
@@ -27,15 +28,18 @@ def initial(build: Callable[[], nn.Module], seed: int) -> Tensor:
 class FlatModel:
     """Computes with a module whose parameters are views on whatever vector it is given.
 
-    It takes the module over: use `module_at` for one of your own. One thread at a time.
+    It takes the module over, for training: use `module_at` for one of your own, and look at
+    `module` only for what it is made of. One thread at a time.
     Raises ConfigError for a module whose state is not all in one float32 vector.
     """
 
     def __init__(self, module: nn.Module) -> None:
         _check(module)
-        self._module = module
+        self.module = module.train()
         self._parameters = list(module.parameters())
-        self.dimension = sum(parameter.numel() for parameter in self._parameters)
+        self._sizes = [parameter.numel() for parameter in self._parameters]
+        self._channels_last = prefers_channels_last(module)
+        self.dimension = sum(self._sizes)
 
     def vector(self) -> Tensor:
         """A copy of the current parameters, (d,)."""
@@ -54,22 +58,27 @@ class FlatModel:
         if seed is not None:
             with _seeded(seed):
                 return self.gradient(params, inputs, targets, loss)
-        self._module.train()
+        if self._channels_last and inputs.dim() == 4:
+            inputs = inputs.to(memory_format=torch.channels_last)
         self._view(params)
-        value = loss(self._module(inputs), targets)
+        value = loss(self.module(inputs), targets)
         pieces = torch.autograd.grad(value, self._parameters, materialize_grads=True)
-        return torch.cat([piece.reshape(-1) for piece in pieces]), float(value.detach())
+        return torch.cat([piece.reshape(-1) for piece in pieces]), value.item()
 
     def module_at(self, params: Tensor) -> nn.Module:
         """An independent module in evaluation mode with a copy of `params`."""
-        other = FlatModel(copy.deepcopy(self._module))
+        other = self.twin()
         other._view(params.clone())
-        return other._module.eval()
+        return other.module.eval()
+
+    def twin(self) -> "FlatModel":
+        """Another one of the same model, for another thread."""
+        return FlatModel(copy.deepcopy(self.module))
 
     def _view(self, params: Tensor) -> None:
         assert params.shape == (self.dimension,), (params.shape, self.dimension)
         assert params.dtype == torch.float32, params.dtype
-        pieces = params.detach().split_with_sizes([one.numel() for one in self._parameters])
+        pieces = params.detach().split_with_sizes(self._sizes)
         for parameter, piece in zip(self._parameters, pieces, strict=True):
             parameter.data = piece.view(parameter.shape)
 
