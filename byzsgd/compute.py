@@ -16,12 +16,12 @@ from torch import Tensor
 from byzsgd.aggregators import AggregationError, Rule
 from byzsgd.attacks import Setting, resolve
 from byzsgd.cluster import Cluster, NodeId, Role
-from byzsgd.incoming import Incoming
+from byzsgd.incoming import Workspace
+from byzsgd.observe import Outcome
 from byzsgd.protocol import (
     ComputeGradient,
     Contract,
     Contracted,
-    Event,
     Forge,
     Forged,
     Gradient,
@@ -32,25 +32,14 @@ from byzsgd.protocol import (
     Update,
     Updated,
 )
-from byzsgd.protocol.effects import Computation, Inputs
+from byzsgd.protocol.effects import Computation
 from byzsgd.training.batches import batch_indices
 from byzsgd.training.flat import FlatModel
 from byzsgd.training.gradient import GradientSettings, submission
 from byzsgd.training.schedule import Schedule
 from byzsgd.training.task import Task
+from byzsgd.training.together import Asked
 from byzsgd.wire import Frames, stack
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The event that answers a computation, and what is worth recording.
-
-    `measures` add up over a step, seconds by part; `notes` do not, such as whose vectors were used.
-    """
-
-    event: Event
-    measures: Mapping[str, float] = field(default_factory=dict)
-    notes: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +61,7 @@ class Compute:
     """The computations of one node. `shard` are the examples of a worker.
 
     Whatever it returns is freshly allocated and never written to again: it is sent without a copy.
-    One thread at a time.
+    One thread at a time, also for nodes that share a `workspace`.
     """
 
     def __init__(
@@ -83,6 +72,7 @@ class Compute:
         settings: Settings,
         shard: Tensor | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        workspace: Workspace | None = None,
     ) -> None:
         self.me = me
         self.task = task
@@ -90,13 +80,14 @@ class Compute:
         self.settings = settings
         self.shard = shard
         self._clock = clock
-        self._rows: dict[int, Tensor] = {}
+        self._shared = workspace
 
     @cached_property
-    def _incoming(self) -> Incoming:
-        """Only servers need it, and its memory."""
+    def _workspace(self) -> Workspace:
         settings = self.settings
-        return Incoming(settings.gradients, settings.cluster.q_workers, self.flat.dimension)
+        return self._shared or Workspace(
+            settings.gradients, settings.cluster.q_workers, self.flat.dimension
+        )
 
     def run(self, effect: Computation) -> Outcome:
         match effect:
@@ -109,36 +100,47 @@ class Compute:
             case Forge():
                 return self._forge(effect)
 
-    def _gradient(self, effect: ComputeGradient) -> Outcome:
-        start = self._clock()
+    def asked(self, effect: ComputeGradient) -> Asked:
+        """What the gradient is to be of: the model, the batch of this step, and a seed."""
         assert self.shard is not None, f"{self.me} has no data"
         seed, index = self.settings.seed, self.me.index
         drawn = batch_indices(seed, index, effect.step, len(self.shard), self.settings.batch)
         inputs, targets = self.task.training.batch(self.shard[drawn])
-        fresh, loss = self.flat.gradient(
-            effect.params, inputs, targets, self.task.loss, seed=_mix(seed, index, effect.step)
-        )
-        vector = submission(fresh, effect.params, effect.last, self.settings.gradient)
-        measures = {"compute_s": self._clock() - start}
+        return Asked(effect.params, inputs, targets, _mix(seed, index, effect.step))
+
+    def submitted(
+        self, effect: ComputeGradient, gradient: Tensor, loss: float, since: float
+    ) -> Outcome:
+        """What the worker sends, once its `gradient` is there; work on it began at `since`."""
+        vector = submission(gradient, effect.params, effect.last, self.settings.gradient)
+        measures = {"compute_s": self._clock() - since}
         return Outcome(GradientComputed(effect.step, vector), measures, {"loss": loss})
+
+    def _gradient(self, effect: ComputeGradient) -> Outcome:
+        start = self._clock()
+        asked = self.asked(effect)
+        gradient, loss = self.flat.gradient(
+            asked.params, asked.inputs, asked.targets, self.task.loss, asked.seed
+        )
+        return self.submitted(effect, gradient, loss, since=start)
 
     def prepare(self, effect: Prepare) -> Mapping[str, float]:
         """Work that shortens the `Update` to come, and the seconds that it took."""
         start = self._clock()
-        self._incoming.prepare(effect.step, effect.sender, effect.gradient)
+        self._workspace.incoming.prepare(effect.step, effect.sender, effect.gradient)
         return {"prepare_s": self._clock() - start}
 
     def _update(self, effect: Update) -> Outcome:
         start = self._clock()
         senders = [sender for sender, _ in effect.gradients]
-        rows = self._incoming.complete(effect.step, effect.gradients)
+        rows = self._workspace.incoming.complete(effect.step, effect.gradients)
         stacked = self._clock()
         measures = {"stack_s": stacked - start}
         chosen: tuple[NodeId, ...] = ()
         try:
             rule = self.settings.gradients
             f = tolerable(rule, len(rows), self.settings.cluster.f_workers)
-            aggregate, choice = self._incoming.aggregate(rows, f)
+            aggregate, choice = self._workspace.incoming.aggregate(rows, f)
             if choice:
                 chosen = tuple(senders[row] for row in choice.rows)
                 if not choice.exact:
@@ -158,7 +160,7 @@ class Compute:
 
     def _contract(self, effect: Contract) -> Outcome:
         start = self._clock()
-        _, rows = self._gather(effect.models)
+        rows = self._workspace.stacked([vector for _, vector in effect.models])
         stacked = self._clock()
         rule, measures = self.settings.models, {"stack_s": stacked - start}
         try:
@@ -209,14 +211,6 @@ class Compute:
 
     def _position(self, node: NodeId) -> int:
         return self.settings.cluster.nodes.index(node)
-
-    def _gather(self, inputs: Inputs) -> tuple[list[NodeId], Tensor]:
-        """The senders and their vectors, (n, d) float32, in memory that the next call reuses."""
-        senders = [sender for sender, _ in inputs]
-        size = len(senders)
-        if size not in self._rows:
-            self._rows[size] = torch.empty(size, self.flat.dimension)
-        return senders, stack([vector for _, vector in inputs], self._rows[size])
 
     def _stack(self, vectors: Sequence[Tensor | Frames]) -> Tensor:
         return stack(vectors, torch.empty(len(vectors), self.flat.dimension))

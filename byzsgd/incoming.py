@@ -4,8 +4,10 @@ While a server waits for its quorum it has nothing else to do; what can be compu
 that are there, then need not be computed when the last one is in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from byzsgd.aggregators import Aggregate, Arrivals, Rule
@@ -62,3 +64,27 @@ class Incoming:
     def _take(self, sender: NodeId, vector: Vector) -> None:
         stack([vector], self._arrivals.free()[None])
         self._rows[sender] = (vector, self._arrivals.added())
+
+
+class Workspace:
+    """Memory for rows, one computation at a time.
+
+    A node has its own. In a simulator all nodes share one: what a server aggregates others have
+    most of as well, and a distance between two gradients is then computed once for all of them.
+    """
+
+    def __init__(self, rule: Rule, capacity: int, dimension: int) -> None:
+        self._rule, self._capacity, self._dimension = rule, capacity, dimension
+        self._rows: dict[int, Tensor] = {}
+
+    @cached_property
+    def incoming(self) -> Incoming:
+        """Only servers need it, and its memory."""
+        return Incoming(self._rule, self._capacity, self._dimension)
+
+    def stacked(self, vectors: Sequence[Vector]) -> Tensor:
+        """(n, d) float32, in memory that the next call for as many reuses."""
+        size = len(vectors)
+        if size not in self._rows:
+            self._rows[size] = torch.empty(size, self._dimension)
+        return stack(vectors, self._rows[size])

@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from byzsgd.cluster import REPEATED, Cluster, NodeId
-from byzsgd.compute import Compute, Outcome
+from byzsgd.compute import Compute
 from byzsgd.errors import ConfigError, WireError
-from byzsgd.observe import Observer, Stopwatch
+from byzsgd.observe import Observer, Outcome, Stopwatch
 from byzsgd.protocol import (
     Done,
     Effect,
@@ -33,6 +33,7 @@ from byzsgd.protocol import (
 )
 from byzsgd.runtime.flow import Parcel
 from byzsgd.runtime.lane import Lane
+from byzsgd.runtime.slow import SlowLane
 from byzsgd.runtime.transport import Transport
 from byzsgd.wire import KINDS, Layout, frames_of, vector_of
 
@@ -40,8 +41,8 @@ from byzsgd.wire import KINDS, Layout, frames_of, vector_of
 class Node:
     """One node of a run, until `stop` or a failure.
 
-    `save` writes a model, on the lane; `window` is the plan's. The transport is given to `start`,
-    since it needs the node to listen to it.
+    `save` writes a model, on the lane; `window` is the plan's; a slow node is told how slow it is
+    by `stretch`. The transport is given to `start`, since it needs the node to listen to it.
     """
 
     _transport: Transport
@@ -54,6 +55,7 @@ class Node:
         observer: Observer,
         save: Callable[[int, Tensor], None],
         window: int,
+        stretch: Callable[[], float] | None = None,
     ) -> None:
         self.me = compute.me
         self.machine = machine
@@ -65,7 +67,8 @@ class Node:
         self._spare = max(0, window - REPEATED)
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._uncaught)
-        self._lane = Lane(self._loop, self.fail)
+        lane = (self._loop, self.fail)
+        self._lane = SlowLane(*lane, stretch) if stretch else Lane(*lane)
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._watch = Stopwatch(time.monotonic())

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from byzsgd.aggregators import AGGREGATORS, Choice
 from byzsgd.aggregators.rows import Rows
 from byzsgd.cluster import Cluster, NodeId
-from byzsgd.compute import Compute, Outcome, Settings
+from byzsgd.compute import Compute, Settings
+from byzsgd.observe import Outcome
 from byzsgd.protocol import (
     ComputeGradient,
     Contract,
