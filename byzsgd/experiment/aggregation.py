@@ -5,20 +5,17 @@ pre = ["nnm", { name = "clipping", threshold = 2 }]  # before the rule for gradi
 models = "median"
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import field_validator
 
 from byzsgd.cluster import Cluster
 from byzsgd.errors import ConfigError
-from byzsgd.experiment.complaints import Fault, Table, toml
+from byzsgd.experiment.complaints import Fault, Table
+from byzsgd.experiment.named import Named, joined, split
 
 if TYPE_CHECKING:
     from byzsgd.aggregators import Rule
-
-Named = str | dict[str, Any]
-"""A name, or a table with a `name` and options."""
 
 
 class Aggregation(Table):
@@ -51,8 +48,8 @@ class Aggregation(Table):
         from byzsgd.aggregators import AggregationError, configured
 
         try:
-            name, options = _split(given)
-            return _joined(configured(name, **options).name, options)
+            name, options = split(given)
+            return joined(configured(name, **options).name, options)
         except AggregationError as error:
             raise ConfigError(str(error)) from None
 
@@ -66,8 +63,8 @@ class Aggregation(Table):
         steps = []
         for step in given:
             try:
-                name, options = _split(step)
-                steps.append(_joined(preaggregation({"name": name, **options}).name, options))
+                name, options = split(step)
+                steps.append(joined(preaggregation({"name": name, **options}).name, options))
             except AggregationError as error:
                 raise ConfigError(str(error)) from None
         return tuple(steps)
@@ -76,24 +73,8 @@ class Aggregation(Table):
 def _rule(named: Named, pre: tuple[Named, ...] = ()) -> "Rule":
     from byzsgd.aggregators import configured
 
-    name, options = _split(named)
+    name, options = split(named)
     return configured(name, pre=pre, **options)
-
-
-def _split(given: object) -> tuple[str, dict[str, Any]]:
-    if isinstance(given, str):
-        return given, {}
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-        raise ConfigError('must be a name, or a table such as { name = "bulyan", base = "mda" }')
-    options = {str(key): value for key, value in given.items() if key != "name"}
-    for key, value in options.items():
-        if type(value) not in (str, int, float):
-            raise ConfigError(f"{key} = {toml(value)}: must be text or a number")
-    return given["name"], options
-
-
-def _joined(name: str, options: Mapping[str, Any]) -> Named:
-    return {"name": name, **options} if options else name
 
 
 def _too_few(key: str, rule: "Rule", q: int, f: int, side: str) -> list[Fault]:

@@ -110,14 +110,15 @@ def _inner(detail: ErrorDetails) -> list[Fault]:
 
 def _text(detail: ErrorDetails, table: type[Table], key: str) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
+    fields = {field.alias or name: field for name, field in table.model_fields.items()}
     if kind == "extra_forbidden":
-        return str(unknown_name("key", key, table.model_fields))
+        return str(unknown_name("key", key, fields))
     if kind == "missing":
         return "is missing"
     if kind == "union_tag_invalid":
         known = [name.strip(" '") for name in context["expected_tags"].split(",")]
         return str(unknown_name("kind", context["tag"], known))
-    field = table.model_fields.get(key)
+    field = fields.get(key)
     if field is not None and field.description:
         return f"must be {field.description}"
     return _TEXTS.get(kind, detail["msg"]).format(**context).replace("'", '"')

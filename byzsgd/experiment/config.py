@@ -23,10 +23,12 @@ from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.aggregation import Aggregation
 from byzsgd.experiment.complaints import Faults, Table, complain
+from byzsgd.experiment.faults import FaultTable, fault_table
+from byzsgd.experiment.guarantees import beyond_declared
 from byzsgd.experiment.lies import Lie, liars, more_than_declared
 from byzsgd.experiment.load import read_table, with_overrides
 from byzsgd.experiment.sizes import ClusterField, PlanField
-from byzsgd.experiment.tables import Expect, Network
+from byzsgd.experiment.tables import Expect, Network, Simulation
 from byzsgd.experiment.training import Training
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class Experiment(Table):
     Raises `ConfigError` that names every fault, under the keys of the file.
     """
 
-    not_built: ClassVar[frozenset[str]] = frozenset({"faults", "sweep"})
+    not_built: ClassVar[frozenset[str]] = frozenset({"sweep"})
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
@@ -57,7 +59,9 @@ class Experiment(Table):
     aggregation: Aggregation = Aggregation()
     training: Training = Field(default_factory=Training)
     byzantine: dict[str, Lie] = Field(default_factory=dict)
+    faults: FaultTable = FaultTable()
     network: Network = Network()
+    simulation: Simulation = Simulation()
     expect: Expect = Expect()
 
     def __init__(self, source: str = "experiment", /, **tables: Any) -> None:
@@ -111,7 +115,11 @@ class Experiment(Table):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but voids a promise; every run records it."""
-        return tuple(more_than_declared(self.liars, self.cluster))
+        faults = self.faults.plan(self.cluster)
+        return (
+            *more_than_declared(self.liars, self.cluster),
+            *beyond_declared(self.cluster, self.liars, faults),
+        )
 
     @field_validator("aggregation")
     @classmethod
@@ -127,6 +135,11 @@ class Experiment(Table):
         if "cluster" not in info.data:
             return {}  # its own fault is told; which nodes there are is not known
         return {str(node): lie for node, lie in liars(given, info.data["cluster"]).items()}
+
+    @field_validator("faults", mode="before")
+    @classmethod
+    def _each_fault(cls, given: object, info: ValidationInfo) -> FaultTable:
+        return fault_table(given, info.data.get("cluster"))
 
     @field_serializer("byzantine")
     def _as_in_the_file(self, byzantine: dict[str, Lie]) -> dict[str, Any]:

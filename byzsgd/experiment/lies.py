@@ -5,16 +5,14 @@ server-0 = { attack = "equivocate" }
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from byzsgd.cluster import Cluster, NodeId, Role
+from byzsgd.cluster import Cluster, NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.complaints import Fault, Faults, toml
-
-NODES: Final = re.compile(r"(?P<role>server|worker)-(?P<first>\d{1,9})(?:\.\.(?P<last>\d{1,9}))?")
+from byzsgd.experiment.patterns import nodes_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ def liars(given: object, cluster: Cluster) -> dict[NodeId, Lie]:
     said: dict[NodeId, str] = {}
     for pattern, table in given.items():
         try:
-            nodes = _nodes(str(pattern), cluster)
+            nodes = nodes_of(str(pattern), cluster)
             found |= dict.fromkeys(nodes, _lie(table))
             _only_once(str(pattern), nodes, said)
         except ConfigError as error:
@@ -58,22 +56,6 @@ def more_than_declared(found: Mapping[NodeId, Lie], cluster: Cluster) -> Iterato
                 f"{len(names)} {role}s lie ({', '.join(names)}) but f_{role}s = {f} is declared: "
                 f"no guarantee holds in this run"
             )
-
-
-def _nodes(pattern: str, cluster: Cluster) -> list[NodeId]:
-    match = NODES.fullmatch(pattern)
-    if not match:
-        raise ConfigError('is no node: write server-0, worker-3 or, for several, "worker-0..1"')
-    role: Role = "server" if match["role"] == "server" else "worker"
-    first, last = int(match["first"]), int(match["last"] or match["first"])
-    if last < first:
-        raise ConfigError(
-            f"is an empty range: write the lower number first, {role}-{last}..{first}"
-        )
-    count = cluster.servers if role == "server" else cluster.workers
-    if last >= count:
-        raise ConfigError(f"is not in the cluster, which has {role}-0 to {role}-{count - 1}")
-    return [NodeId(role, index) for index in range(first, last + 1)]
 
 
 def _lie(table: object) -> Lie:
@@ -108,6 +90,7 @@ def _that_fail(
     import torch
 
     from byzsgd.attacks import ATTACKS, Setting
+    from byzsgd.protocol import Gradient, Send
 
     for node, lie in found.items():
         attack = ATTACKS[lie.attack]
@@ -116,6 +99,8 @@ def _that_fail(
         try:
             if attack.vector:
                 attack.lie(torch.ones(2, 4), Setting(n, len(side)), lie.options)
+            elif attack.behaviour:
+                attack.behaviour(Send((node,), Gradient(0, None)), **lie.options)
         except Exception as error:
             options = ", ".join(f"{key} = {toml(value)}" for key, value in lie.options.items())
             reason = f"{type(error).__name__}: {error}"

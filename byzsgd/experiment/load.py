@@ -41,7 +41,7 @@ def with_overrides(tables: Mapping[str, Any], overrides: Mapping[str, object]) -
             if not isinstance(table, dict):
                 above = ".".join(parents[: number + 1])
                 raise ConfigError(f"{key}: cannot be set, because {above} is not a table")
-        table[last] = value
+        table[last] = _copied(value) if isinstance(value, Mapping) else value
     return result
 
 

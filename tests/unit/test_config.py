@@ -206,7 +206,8 @@ def test_nothing_given_at_all() -> None:
         ({"plan": {"steps": 1, "catch_up": 1}}, "plan.catch_up = 1: must be true or false"),
         ({"plan": {"steps": 1, "mode": "sync"}}, 'plan.mode = "sync": is not built yet'),
         ({"plan": {"steps": 1, "mode": "fast"}}, 'plan.mode = "fast": must be "async"'),
-        ({"faults": {"delay": {}}}, "faults: is not built yet"),
+        ({"faults": {"delay": {}}}, "faults.delay.mean: is missing"),
+        ({"sweep": {}}, "sweep: is not built yet"),
         ({"aggregation": {"pre": "nnm"}}, 'aggregation.pre = "nnm": must be a list of steps'),
         ({"aggregation": {"pre": ["nmn"]}}, "unknown preaggregation 'nmn'; did you mean 'nnm'?"),
         ({"aggregation": {"gradients": {"name": "krum", "m": 2}}}, "krum has no option m: it has"),
@@ -379,6 +380,13 @@ def test_overrides_reach_into_quoted_keys(key: str) -> None:
     result = with_overrides(given, {key: 2})
     assert result == {"byzantine": {"worker-0..1": {"attack": "alie", "z": 2}}}
     assert given == {"byzantine": {"worker-0..1": {"attack": "alie"}}}, "the given is not changed"
+
+
+def test_overrides_are_left_as_they_were_given() -> None:
+    """A later one reaches into the table that an earlier one has set."""
+    plan = {"steps": 1}
+    assert with_overrides({}, {"plan": plan, "plan.steps": 2}) == {"plan": {"steps": 2}}
+    assert plan == {"steps": 1}
 
 
 def test_overrides_make_tables_and_replace_them() -> None:
