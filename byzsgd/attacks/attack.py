@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from byzsgd.attacks import vectors
+from byzsgd.attacks import behaviours, vectors
 from byzsgd.errors import ConfigError, unknown_name
+from byzsgd.protocol import Send
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class Setting:
 class Attack:
     """One way to lie.
 
-    `vector` makes the lie; None sends nothing. With `colludes` the liars first tell each other
-    what they would have sent. With `each_receiver` every receiver gets a lie of its own.
+    `vector` makes the lie, or `behaviour` says what is sent instead of an honest word; with neither
+    nothing is. With `colludes` the liars first tell each other what they would have sent. With
+    `each_receiver` every receiver gets a lie of its own.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Attack:
     aliases: tuple[str, ...] = ()
     colludes: bool = False
     each_receiver: bool = False
+    behaviour: Callable[..., list[Send]] | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -55,7 +58,8 @@ class Attack:
 
     @property
     def _parameters(self) -> tuple[str, ...]:
-        signature = inspect.signature(self.vector).parameters.values() if self.vector else ()
+        made = self.vector or self.behaviour
+        signature = inspect.signature(made).parameters.values() if made else ()
         return tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
 
 
@@ -78,6 +82,24 @@ ATTACKS: Final = {
             each_receiver=True,
         ),
         Attack("mute", "nothing at all", None),
+        Attack(
+            "crash",
+            "the truth, and from a step on nothing at all",
+            None,
+            behaviour=behaviours.crash,
+        ),
+        Attack(
+            "desert",
+            "the truth to each receiver for another while, then nothing",
+            None,
+            behaviour=behaviours.desert,
+        ),
+        Attack(
+            "flood",
+            "the truth, among noise about other steps that fills every buffer",
+            None,
+            behaviour=behaviours.flood,
+        ),
     )
 }
 

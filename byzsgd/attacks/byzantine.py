@@ -87,7 +87,9 @@ class Byzantine:
         return [effect]
 
     def _lie(self, send: Send) -> list[Effect]:
-        """Have the lie computed that takes the place of an honest word."""
+        """What takes the place of an honest word: other words, or a vector to be computed."""
+        if self.attack.behaviour:
+            return [*self.attack.behaviour(send, **self.options)]
         if self.attack.vector is None:
             return []
         message = send.message

@@ -186,6 +186,9 @@ def test_options_are_what_an_experiment_may_set() -> None:
         "alie": ("z",),
         "equivocate": ("scale",),
         "mute": (),
+        "crash": ("step",),
+        "desert": ("step", "stagger"),
+        "flood": ("copies",),
     }
 
 
