@@ -28,7 +28,8 @@ def main(kind: str, arguments: Sequence[str] | None = None) -> int:
 def _parser(kind: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m nodes.{kind}",
-        description=f"Run one {kind} of a roster until it is stopped.",
+        description=f"Run one {kind} of a roster until it is stopped. The times of [faults] are "
+        "seconds since its own start; an experiment with crashes by plan is refused.",
     )
     parser.add_argument("--experiment", type=Path, required=True, help="the experiment's TOML file")
     parser.add_argument("--roster", type=Path, required=True, help="addresses and public keys")

@@ -4,7 +4,6 @@ A child has a channel to the launcher and a log file. It leaves when the launche
 gone, whatever happens.
 """
 
-import asyncio
 import ctypes
 import faulthandler
 import os
@@ -12,37 +11,35 @@ import signal
 import socket
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import uvloop
-from torch import Tensor
 
-from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.channel import Channel, Word
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.evaluator import evaluator
-from byzsgd.experiment.files import Lines, measures_path, model_path, save_model
-from byzsgd.experiment.serve import Endpoints, Reporter, serve
-from byzsgd.runtime.curve import KeyPair
-from byzsgd.runtime.node import Node
-from byzsgd.runtime.roster import Entry, Roster
+from byzsgd.experiment.local_node import local_node
 
 PR_SET_PDEATHSIG = 1
 
 
 def child(spec: Word, common: Word) -> int:
-    """Run one node, or the evaluator. Returns the exit code."""
+    """Run one node, or the evaluator. Returns the exit code.
+
+    A spare is there for a node that will have crashed: it waits to be told that its time has come.
+    """
     _detach(Path(spec["log"]))
     channel = Channel(socket.socket(fileno=spec["fd"]))
     try:
         experiment = Experiment.from_dict(common["experiment"])
         if spec["name"] == "evaluator":
             evaluator(experiment, channel)
-        else:
-            uvloop.run(_node(experiment, spec, common, channel))
+        elif not spec["spare"]:
+            uvloop.run(local_node(experiment, spec, common, channel))
+        elif (word := channel.hear()) and word["kind"] == "roster":
+            uvloop.run(local_node(experiment, spec, common, channel, word))
     except ConfigError as error:
         channel.say("failed", error=str(error), config=True)
         return 2
@@ -51,59 +48,6 @@ def child(spec: Word, common: Word) -> int:
         channel.say("failed", error=f"{type(error).__name__}: {error}", config=False)
         return 1
     return 0
-
-
-async def _node(experiment: Experiment, spec: Word, common: Word, channel: Channel) -> None:
-    me = NodeId.parse(spec["name"])
-    record = Path(common["record"])
-
-    def save(step: int, params: Tensor) -> None:
-        save_model(model_path(record, me, step), step, params)
-
-    def meet(node: Node, endpoints: Endpoints) -> Roster:
-        """Tell the launcher our ports, hear everybody's, and stop at its next word or its end."""
-        channel.say("listening", endpoints={str(peer): at for peer, at in endpoints.items()})
-        word = channel.hear()
-        if word is None or word["kind"] != "roster":
-            node.stop()
-            return roster
-        asyncio.get_running_loop().add_reader(channel.fileno(), _leave, node, channel)
-        return replace(roster, chosen=_chosen(word))
-
-    roster = _roster(common, experiment)
-    key = KeyPair(**common["keys"][spec["name"]])
-    with Lines(measures_path(record, me)) as measures:
-        await serve(
-            experiment,
-            me,
-            key,
-            roster,
-            Reporter(measures, channel.say),
-            save,
-            meet,
-            common["measure_stall"],
-        )
-
-
-def _leave(node: Node, channel: Channel) -> None:
-    asyncio.get_running_loop().remove_reader(channel.fileno())
-    node.stop()
-
-
-def _roster(common: Word, experiment: Experiment) -> Roster:
-    entries = {
-        NodeId.parse(name): Entry(common["addresses"][name], key["public"])
-        for name, key in common["keys"].items()
-    }
-    return Roster(experiment.digest, entries, common["encryption"])
-
-
-def _chosen(word: Word) -> dict[tuple[NodeId, NodeId], str]:
-    return {
-        (NodeId.parse(listener), NodeId.parse(peer)): endpoint
-        for listener, peers in word["endpoints"].items()
-        for peer, endpoint in peers.items()
-    }
 
 
 def _detach(log: Path) -> None:

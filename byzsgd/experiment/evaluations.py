@@ -16,6 +16,7 @@ class Evaluations:
 
     def __init__(self, record: Path, servers: Iterable[str], ask: Ask) -> None:
         self.expected = set(servers)
+        self._servers = frozenset(self.expected)
         self.last: int | None = None
         self._record = record
         self._ask = ask
@@ -30,6 +31,10 @@ class Evaluations:
         """Do not wait for this server any more; what it has saved still counts."""
         self.expected.discard(server)
         self.consider()
+
+    def returned(self, server: str) -> None:
+        """Wait for a lost one again. Whom nobody ever waited for is no matter."""
+        self.expected |= self._servers & {server}
 
     def answered(self, step: int) -> None:
         self.last, self._asked = step, None
@@ -47,9 +52,12 @@ class Evaluations:
         self._ask(step, files)
 
     def _forget(self, step: int) -> None:
-        """Remove the files of older steps: a run keeps one model of each server."""
+        """Remove the files of older steps: a run keeps one model of each server.
+
+        The newest one is kept however old it is: a server may have to go on from it.
+        """
         for folder in (self._record / "models").iterdir():
-            for old in saved_steps(self._record, folder.name):
+            for old in saved_steps(self._record, folder.name)[:-1]:
                 if old < step:
                     model_path(self._record, folder.name, old).unlink(missing_ok=True)
         self._saved = {at: by for at, by in self._saved.items() if at > step}

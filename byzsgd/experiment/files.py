@@ -2,6 +2,7 @@
 
     experiment.json  environment.json  result.json     one object each
     evaluations.jsonl  events.jsonl  nodes/NODE.jsonl  one object a line, appended
+    deliveries/NODE.jsonl                              see `byzsgd.experiment.deliveries`
     models/NODE/00000300.safetensors                   a server's parameters, under the key `params`
     logs/NODE.log                                      what the node's process said
 
@@ -69,18 +70,11 @@ def load_model(path: Path) -> "Tensor":
     return params
 
 
-class Lines:
-    """Appends one JSON object a line; each is in the file when `write` returns."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", buffering=1, encoding="utf-8")
-
-    def write(self, **values: Any) -> None:
-        self._file.write(to_json(values) + "\n")
+class Closing:
+    """Whatever is closed at the end of a `with`."""
 
     def close(self) -> None:
-        self._file.close()
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
@@ -94,6 +88,20 @@ class Lines:
         self.close()
 
 
+class Lines(Closing):
+    """Appends one JSON object a line; each is in the file when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", buffering=1, encoding="utf-8")
+
+    def write(self, **values: Any) -> None:
+        self._file.write(to_json(values) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a `Lines` file; none where there is no file."""
     if not path.exists():
@@ -101,6 +109,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     # what follows the last line break was cut off while it was written
     return [_object(f"{path}:{number}", line) for number, line in enumerate(lines[:-1], start=1)]
+
+
+def without_cut_line(path: Path) -> None:
+    """End a file of lines with a whole one, so that another process may append to it."""
+    if path.exists():
+        with path.open("rb+") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

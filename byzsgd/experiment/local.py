@@ -10,22 +10,18 @@ import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.conductor import Conductor
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.processes import Links, Processes
-from byzsgd.experiment.progress import Progress
+from byzsgd.experiment.progress import Progress, View
 from byzsgd.experiment.record import Record, Run, Status
 from byzsgd.runtime.roster import Encryption
 
 Result = TypeVar("Result")
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-
-class View(Protocol):
-    def show(self, progress: Progress) -> None: ...
 
 
 def run_local(
@@ -35,15 +31,17 @@ def run_local(
     view: View | None = None,
     encryption: Encryption = "curve",
     measure_stall: bool = False,
+    deliveries: bool = False,
 ) -> Run:
     """Train, and return the run's record; its `status` says whether it reached its last step.
 
-    `encryption` is "curve" or, since all links are on the loopback, "none"; `measure_stall` records
-    how long each event loop was away at worst. Ctrl-C ends the run as `interrupted`. Raises
-    `ConfigError` for what the experimenter can mend, with nothing left running and the unfinished
-    record still `.pending`.
+    The faults of the experiment happen to real processes. `encryption` is "curve" or, since all
+    links are on the loopback, "none"; `measure_stall` records how long each event loop was away at
+    worst, `deliveries` what each machine was told, in order. Ctrl-C ends the run as `interrupted`.
+    Raises `ConfigError` for what the experimenter can mend, with nothing left running and the
+    unfinished record still `.pending`.
     """
-    links = Links(encryption, measure_stall)
+    links = Links(encryption, measure_stall, deliveries)
     record = Record.begin(experiment, runs)
     ctrl_c: Future[None] = Future()
     try:

@@ -1,9 +1,13 @@
 """How a run is going: what the launcher updates, and views show."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
-State = Literal["starting", "ready", "running", "done", "dead"]
+if TYPE_CHECKING:
+    from byzsgd.experiment.config import Experiment
+
+State = Literal["starting", "ready", "running", "down", "done", "dead"]
+"""Who is down is to come back."""
 
 
 @dataclass
@@ -30,3 +34,18 @@ class Progress:
     diameter: float | None = None
     steps_per_second: float | None = None
     message: str = ""
+
+
+class View(Protocol):
+    """Who is told whenever there is something new to see."""
+
+    def show(self, progress: Progress) -> None: ...
+
+
+def progress_of(experiment: "Experiment") -> Progress:
+    """Of a run that has not begun."""
+    lies = {node: lie.attack for node, lie in experiment.liars.items()}
+    nodes = {
+        str(node): NodeProgress(str(node), lies.get(node)) for node in experiment.cluster.nodes
+    }
+    return Progress(experiment.name, experiment.plan.steps, nodes)

@@ -68,9 +68,12 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
 
     A node that has done its last step keeps answering, since nobody knows who still needs it.
     Returns 0 if it had done its last step when it was stopped, else 130. Its measures, and models
-    of a server, go to `out`. Raises `ConfigError` for what its owner can mend.
+    of a server, go to `out`. Faults of the network and slowness are as planned, by the seconds
+    since this node's own start: hosts have no common clock. Raises `ConfigError` for what its owner
+    can mend.
     """
     me = experiment.node(node)
+    _check_crashes(experiment)
     members = read_roster(roster)
     members.entry(me)
     if members.experiment != experiment.digest:
@@ -86,6 +89,16 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
         return uvloop.run(_run(experiment, members, me, KeyPair.read(key), out))
     except KeyboardInterrupt:  # before the node was up
         return INTERRUPTED
+
+
+def _check_crashes(experiment: Experiment) -> None:
+    """Nobody but its owner is to end a node, or could start it again."""
+    if experiment.faults.crash:
+        raise ConfigError(
+            "crashes by plan are for `byzsgd run` and `byzsgd simulate`: leave `crash` out of "
+            "[faults] in everybody's experiment file and make the roster again; whoever runs a "
+            "node on a host kills it himself"
+        )
 
 
 async def _run(experiment: Experiment, roster: Roster, me: NodeId, key: KeyPair, out: Path) -> int:

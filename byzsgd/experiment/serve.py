@@ -6,20 +6,25 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from byzsgd.cluster import NodeId
-from byzsgd.experiment.build import build, hears
+from byzsgd.experiment.build import Saved, build, hears
 from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.deliveries import Deliveries, Recorded
 from byzsgd.experiment.files import Lines
+from byzsgd.faults import Fates
 from byzsgd.observe import Measures
+from byzsgd.runtime.chaos import Chaos
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.malloc import keep_freed_memory
 from byzsgd.runtime.node import Node
 from byzsgd.runtime.roster import Roster
 from byzsgd.runtime.stall import StallMeter
+from byzsgd.runtime.transport import Transport
 from byzsgd.runtime.zeromq import ZeroMQ
 
 SAY_EVERY_S = 0.1
@@ -46,6 +51,30 @@ class Reporter:
         self._say(event, **details)
 
 
+class Clock:
+    """The seconds since training started, which the faults' times are meant in."""
+
+    def __init__(self) -> None:
+        self.began_s = time.monotonic()
+
+    def __call__(self) -> float:
+        return time.monotonic() - self.began_s
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What not every node has.
+
+    `saved` is what a restarted one goes on from. `clock` tells when faults begin and end: it starts
+    with the node unless somebody knows better. `measure_stall` runs a ticker of 2 ms, which costs.
+    """
+
+    saved: Saved | None = None
+    clock: Clock = field(default_factory=Clock)
+    deliveries: Deliveries | None = None
+    measure_stall: bool = False
+
+
 async def serve(
     experiment: Experiment,
     me: NodeId,
@@ -54,37 +83,59 @@ async def serve(
     reporter: Reporter,
     save: Callable[[int, Tensor], None],
     meet: Callable[[Node, Endpoints], Roster],
-    measure_stall: bool = False,
+    extras: Extras | None = None,
 ) -> None:
     """Run the node `me` until it is stopped.
 
     `meet` is told where the node listens and returns the roster to connect by; it may keep the node
-    to stop it. `measure_stall` runs a ticker of 2 ms, which costs. Raises `ConfigError` for what
-    the experimenter can mend.
+    to stop it. Raises `ConfigError` for what the experimenter can mend.
     """
     torch.set_num_threads(1)
     keep_freed_memory()
-    parts = build(experiment, me)
-    window = experiment.plan.window
-    node = Node(parts.machine, parts.compute, parts.layout, reporter, save, window)
-    transport = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
+    extras = extras or Extras()
+    parts = build(experiment, me, extras.saved)
+    log = extras.deliveries
+    machine = Recorded(parts.machine, log) if log else parts.machine
+    window, stretch = experiment.plan.window, _stretch(me, extras.clock, experiment)
+    node = Node(machine, parts.compute, parts.layout, reporter, save, window, stretch)
+    links = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
+    chaos = _chaos(me, links, extras.clock, experiment)
+    transport: Transport = chaos or links
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, node.stop)
     meter = None
     try:
-        transport.connect(meet(node, transport.listen()))
-        meter = StallMeter(loop) if measure_stall else None
+        links.connect(meet(node, links.listen()))
+        meter = StallMeter(loop) if extras.measure_stall else None
         began = time.process_time()
         node.start(transport)
         await node.over()
         stall = {"stall_s": meter.longest_s} if meter else {}
         used = {"cpu_s": time.process_time() - began, "rss_max_bytes": _rss_max_bytes()}
-        reporter.happened("totals", {**stall, **used, **transport.moved()})
+        faults = {f"vectors_{fate}": n for fate, n in chaos.counts.items()} if chaos else {}
+        reporter.happened("totals", {**stall, **used, **links.moved(), **faults})
     finally:
         if meter:
             meter.stop()
         transport.close()
         node.close()
+
+
+def _chaos(me: NodeId, links: ZeroMQ, clock: Clock, experiment: Experiment) -> Chaos | None:
+    """Stands before the links if the network is to have faults."""
+    faults = experiment.faults.plan(experiment.cluster)
+    if not faults.on_messages:
+        return None
+    fate = Fates(faults, experiment.seed).fate
+    return Chaos(me, links, fate, clock, experiment.plan.window, asyncio.get_running_loop())
+
+
+def _stretch(me: NodeId, clock: Clock, experiment: Experiment) -> Callable[[], float] | None:
+    """How slow the node is at the moment, if it ever is to be slow."""
+    faults = experiment.faults.plan(experiment.cluster)
+    if not any(me in slow.nodes for slow in faults.slow):
+        return None
+    return lambda: faults.stretch(clock(), me)
 
 
 def _rss_max_bytes() -> int:

@@ -4,7 +4,7 @@ A forked process costs milliseconds and shares the libraries' memory; a started 
 The launcher forks the zygote from itself where it can, since it has imported all that is needed;
 where other threads run, as in a notebook, forking is not safe and the zygote is started instead.
 The zygote reads a brief, one JSON object, and tells line by line which child has which process and
-how each ended.
+how each ended, by its position in the brief.
 """
 
 import gc
@@ -71,17 +71,17 @@ def zygote(brief: int, account: int) -> None:
     warm(Experiment.from_dict(common["experiment"]))
     gc.freeze()  # or the collector would touch, and so copy, every page of the parent
     sockets = [spec["fd"] for spec in common["children"]]
-    names: dict[int, str] = {}
-    for spec in common["children"]:
+    children: dict[int, int] = {}
+    for position, spec in enumerate(common["children"]):
         others = [account, *(fd for fd in sockets if fd != spec["fd"])]
-        names[_child(partial(child, spec, common), others)] = spec["name"]
+        children[_child(partial(child, spec, common), others)] = position
     for descriptor in sockets:
         os.close(descriptor)
-    for pid, name in names.items():
-        tell("forked", name=name, pid=pid)
-    while names:
+    for pid, position in children.items():
+        tell("forked", child=position, pid=pid)
+    while children:
         pid, status = os.wait()
-        tell("exited", name=names.pop(pid), code=os.waitstatus_to_exitcode(status))
+        tell("exited", child=children.pop(pid), code=os.waitstatus_to_exitcode(status))
 
 
 def _child(work: Callable[[], int], close: Sequence[int]) -> int:

@@ -217,6 +217,27 @@ def test_files_that_do_not_fit_exit_2(folder: Path, capsys: pytest.CaptureFixtur
     assert "there is no such file" in complaint(file="no.toml")
 
 
+def test_crashes_by_plan_are_refused_and_nothing_is_started(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash = '[faults]\n    crash = { node = "worker-0", from = 1, until = 2 }\n'
+    keygen(folder, PAIR + "    " + crash)
+    assert main("server", words("server-0", folder)) == 2
+    named = CliRunner().invoke(app, ["node", *hosted("server-0", folder)])
+    assert named.exit_code == 2
+    for said in (capsys.readouterr().err, named.stderr):
+        text = " ".join(said.split())
+        assert "crashes by plan are for `byzsgd run` and `byzsgd simulate`" in text
+        assert "leave `crash` out of [faults]" in text
+    assert not (folder / "server-0").exists()
+
+
+def hosted(node: str, folder: Path) -> list[str]:
+    """The words for `byzsgd node`."""
+    file, *options = (word.removeprefix("--experiment=") for word in words(node, folder))
+    return [file, *options]
+
+
 def test_keys_are_never_overwritten_and_never_shown(folder: Path) -> None:
     keygen(folder, PAIR)
     before = {path: path.read_text() for path in (folder / "keys").iterdir()}

@@ -109,6 +109,36 @@ def test_a_lost_server_is_not_waited_for_but_what_it_saved_counts(evaluations: Q
     assert evaluations.asked[1:] == [(20, ("server-1", "server-2"))]
 
 
-def test_a_stranger_can_be_lost(evaluations: Questions) -> None:
+def test_a_stranger_can_be_lost_and_return(evaluations: Questions) -> None:
     evaluations.lost("worker-3")
+    evaluations.returned("worker-3")
     assert evaluations.asked == []
+    for server in SERVERS:
+        evaluations.write(server, 10)
+    assert evaluations.asked == [(10, SERVERS)], "nobody waits for what a worker saves"
+
+
+def test_one_that_returned_is_waited_for_again(evaluations: Questions) -> None:
+    evaluations.lost("server-3")
+    for server in SERVERS[:2]:
+        evaluations.write(server, 10)
+    evaluations.answered(10)
+    evaluations.returned("server-3")
+    for server in SERVERS[:2]:
+        evaluations.write(server, 20)
+    assert evaluations.asked == [(10, SERVERS[:2])]
+    evaluations.write("server-3", 20)
+    assert evaluations.asked[1:] == [(20, SERVERS)]
+
+
+def test_the_newest_file_of_each_server_stays_however_old(evaluations: Questions) -> None:
+    """It may have crashed, and will go on from there."""
+    for step in (10, 20):
+        evaluations.write("server-3", step)
+    evaluations.lost("server-3")
+    for step in (20, 30, 40):
+        for server in SERVERS[:2]:
+            evaluations.write(server, step)
+        evaluations.answered(step)
+    assert saved_steps(evaluations.record, "server-3") == [20]
+    assert saved_steps(evaluations.record, "server-1") == [40]
