@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import os
 
 import pytest
@@ -14,6 +15,19 @@ settings.load_profile("ours")
 
 # Threads that fight over two cores make small tensors ten times slower.
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite",
+        action="store_true",
+        help="write what comes of the commands in tests/scenarios into the files",
+    )
+
+
+def pytest_collection_finish() -> None:
+    """Worlds leave much to collect, and each full collection would walk through all of torch."""
+    gc.freeze()
 
 
 @pytest.fixture(params=["kernel", "torch"])
