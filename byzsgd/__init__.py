@@ -3,6 +3,7 @@
     import byzsgd
 
     experiment = byzsgd.load("file.toml", overrides={"plan.steps": 50})
+    run = byzsgd.simulate(experiment)       # one process, virtual time: one seed, one run.digest
     run = byzsgd.run(experiment)            # one process per node on this machine
     run.accuracy, run.steps, run.diameter, run.path
     run.model()                             # the median model, a torch.nn.Module
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
     from byzsgd.experiment.config import Experiment, load
     from byzsgd.experiment.launch import run
     from byzsgd.experiment.results import Run
+    from byzsgd.experiment.simulate import simulate
 
     __version__: str
 
-__all__ = ["Experiment", "Run", "__version__", "errors", "load", "run"]
+__all__ = ["Experiment", "Run", "__version__", "errors", "load", "run", "simulate"]
 
 _HOMES: Final = {
     "Experiment": "byzsgd.experiment.config",
     "Run": "byzsgd.experiment.results",
     "load": "byzsgd.experiment.config",
     "run": "byzsgd.experiment.launch",
+    "simulate": "byzsgd.experiment.simulate",
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from byzsgd.aggregators import Preaggregation, Rule
 
-Kind = Literal["aggregators", "preaggregations", "attacks", "tasks", "models"]
+Kind = Literal["aggregators", "preaggregations", "attacks", "schedulers", "tasks", "models"]
 
 
 def names(kind: Kind) -> dict[str, str]:
@@ -43,6 +43,12 @@ def _attacks() -> dict[str, str]:
     }
 
 
+def _schedulers() -> dict[str, str]:
+    from byzsgd.simulation.schedulers import SCHEDULERS
+
+    return {n: _with_options(order.summary, order.options) for n, order in SCHEDULERS.items()}
+
+
 def _tasks() -> dict[str, str]:
     from byzsgd.training import TASKS
     from byzsgd.training.datasets import DATASETS
@@ -60,6 +66,7 @@ _NAMES: dict[str, Callable[[], dict[str, str]]] = {
     "aggregators": _aggregators,
     "preaggregations": _preaggregations,
     "attacks": _attacks,
+    "schedulers": _schedulers,
     "tasks": _tasks,
     "models": _models,
 }

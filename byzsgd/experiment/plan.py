@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from byzsgd.cluster import REPEATED, Cluster, Role
+from byzsgd.cluster import REPEATED, Cluster, Plan, Role
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
 
@@ -100,7 +100,7 @@ def describe(experiment: Experiment, dimension: int) -> PlanReport:
             _memory(experiment, "server", dimension, nbytes),
             _memory(experiment, "worker", dimension, nbytes),
         ),
-        warnings=(*experiment.warnings, *_may_not_return(cluster)),
+        warnings=(*experiment.warnings, *_may_not_return(cluster), *_short_window(plan)),
     )
 
 
@@ -168,4 +168,13 @@ def _may_not_return(cluster: Cluster) -> Iterator[str]:
             f"servers = {cluster.servers} is below 4 f_servers + 1 = {needed}: while {f} servers "
             f"lie, a server that fell far behind may never find {cluster.rejoin_quorum} models of "
             f"one step, and so never return"
+        )
+
+
+def _short_window(plan: Plan) -> Iterator[str]:
+    """Of what is said again a node must be able to keep all, and what it waits for besides."""
+    if plan.catch_up and plan.window < REPEATED + 1:
+        yield (
+            f"window = {plan.window} is below {REPEATED + 1}: a server that fell behind may have "
+            "no room for the models that it could go on with, and so never return"
         )

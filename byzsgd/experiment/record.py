@@ -32,6 +32,7 @@ __all__ = [
     "Lines",
     "Record",
     "Run",
+    "Status",
     "load_model",
     "log_path",
     "measures_path",
@@ -82,10 +83,13 @@ class Record:
             seconds=seconds,
         )
 
-    def event(self, event: str, **details: Any) -> None:
-        """Something worth knowing later, such as a node that died; with the time since `begin`."""
-        seconds = round(time.monotonic() - self._start, 6)
-        self._events.write(seconds=seconds, event=event, **details)
+    def event(self, event: str, at_s: float | None = None, **details: Any) -> None:
+        """Something worth knowing later, such as a node that died.
+
+        It happened at `at_s` of a virtual time, or else just now: then with the time since `begin`.
+        """
+        now = time.monotonic() - self._start if at_s is None else at_s
+        self._events.write(seconds=round(now, 6), event=event, **details)
 
     def finish(
         self,

@@ -58,17 +58,21 @@ def summary(run: Run) -> dict[str, Any]:
         "steps": run.steps,
         **{name: value for name, value in figures.items() if not math.isnan(value)},
         "digest": run.digest,
+        "experiment_digest": run.experiment_digest,
+        "simulated": run.simulated,
         "warnings": list(run.warnings),
     }
 
 
 def run_text(run: Run) -> str:
     """A run that has just ended, for people."""
+    speed = f"{_figure(run.steps_per_second, '.3g')} steps/s"
     figures = [
         f"{run.status} at step {run.steps}",
         f"accuracy {_figure(100 * run.accuracy, '.1f', ' %')}",
-        f"{_figure(run.steps_per_second, '.3g')} steps/s",
+        f"{_figure(run.seconds, '.3g')} s of virtual time" if run.simulated else speed,
         f"diameter {_figure(run.diameter, '.3g')}",
+        *([f"digest {run.digest[:12]}"] if run.simulated else []),
     ]
     return f"{run.name}: {', '.join(figures)}\n{run.path}"
 
@@ -91,13 +95,13 @@ def _looks_like_a_run(path: Path) -> bool:
 def _row(run: Run) -> tuple[str, ...]:
     return (
         f"{run.name}/{run.path.name}",
-        run.status,
+        f"{run.status}{', simulated' if run.simulated else ''}",
         _figure(100 * run.accuracy, ".1f", " %"),
         str(run.steps),
         _figure(run.steps_per_second, ".3g"),
         _figure(run.seconds, ".1f"),
         _figure(run.diameter, ".3g"),
-        run.digest[:8],
+        run.experiment_digest[:8],
     )
 
 

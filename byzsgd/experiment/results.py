@@ -87,11 +87,25 @@ class Run:
     def name(self) -> str:
         return str(self._tables.get("name", "?"))
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """The experiment's, as it was recorded; of a pending run it is in the directory's name."""
+        """Of a simulated run a hash of every event and of the final models.
+
+        Equal runs have equal ones, on one machine. Of a real run, which nobody can repeat event by
+        event, it is the experiment's.
+        """
+        return str(self.result.get("history", self.experiment_digest))
+
+    @cached_property
+    def experiment_digest(self) -> str:
+        """As it was recorded; of a pending run it is in the directory's name."""
         recorded = self.path.name.removesuffix(PENDING).rpartition("-")[2]
         return str(self.result.get("digest", recorded))
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its seconds are those of a virtual time."""
+        return "history" in self.result
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -119,7 +133,8 @@ class Run:
         """Why the run is no success, in words: empty if it ended and all that is expected holds."""
         steps, expected = self.experiment.plan.steps, self.experiment.expect.accuracy
         if self.status != "finished" or self.steps < steps:
-            return [f"{self.status} at step {self.steps} of {steps}"]
+            why = f": {self.result['message']}" if self.simulated and self.result["message"] else ""
+            return [f"{self.status} at step {self.steps} of {steps}{why}"]
         if expected is not None and not self.accuracy >= expected:
             return [f"accuracy {self.accuracy:.4f} is below the expected {expected:g}"]
         return []

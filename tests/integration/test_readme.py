@@ -48,7 +48,7 @@ def run(folder: Path, *words: str) -> str:
 
 def test_the_commands_of_the_first_experiment_work(folder: Path) -> None:
     shown = [command for command in commands("byzsgd ") if "keygen" not in command]
-    assert len(shown) == 4
+    assert len(shown) == 7
     for command in shown:
         assert run(folder, *shlex.split(command, comments=True))
 
@@ -72,6 +72,14 @@ def test_the_aggregation_table_is_accepted() -> None:
     given = tomllib.loads(table)
     experiment = Experiment(name="shown", cluster=cluster, plan={"steps": 1}, **given)
     assert experiment.aggregation.gradient_rule.name == "nnm + clipping + bulyan"
+
+
+def test_the_table_of_faults_is_accepted_and_survived(folder: Path) -> None:
+    (tables,) = [text for text in blocks("toml") if text.startswith("[faults]")]
+    (folder / "faulty.toml").write_text(f"{(folder / 'mine.toml').read_text()}\n{tables}")
+    told = run(folder, *shlex.split("byzsgd simulate faulty.toml --json"))
+    assert '"status": "finished"' in told
+    assert '"warnings": []' in told
 
 
 def test_keys_and_the_roster_are_made(folder: Path) -> None:

@@ -33,7 +33,10 @@ class Launcher:
         self.steps: int | None = None
         self.asked: list[Experiment] = []
 
-    def __call__(self, experiment: Experiment, *, runs: Path, view: object) -> Run:
+    def __call__(
+        self, experiment: Experiment, *, runs: Path, view: object, deliveries: bool = False
+    ) -> Run:
+        self.deliveries = deliveries
         accuracy = self.accuracies[min(len(self.asked), len(self.accuracies) - 1)]
         self.asked.append(experiment)
         steps = experiment.plan.steps if self.steps is None else self.steps
@@ -51,6 +54,15 @@ def launcher(monkeypatch: pytest.MonkeyPatch) -> Launcher:
 
 
 # --- run ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_deliveries_are_recorded_if_asked_for(
+    launcher: Launcher, tmp_path: Path, wanted: bool
+) -> None:
+    words = ["--deliveries"] if wanted else []
+    assert invoke("run", QUICKSTART, "--runs", tmp_path, *words).exit_code == 0
+    assert launcher.deliveries is wanted
 
 
 def test_a_run_that_holds_exits_0(launcher: Launcher, tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def test_what_the_package_has() -> None:
 
 def test_signatures() -> None:
     assert parameters(byzsgd.load) == "path, overrides=None"
-    assert parameters(byzsgd.run) == "experiment, runs='runs', quiet=True"
+    assert parameters(byzsgd.run) == "experiment, runs='runs', quiet=True, deliveries=False"
+    assert parameters(byzsgd.simulate) == "experiment, runs='runs', quiet=True"
     assert parameters(aggregate) == "name, vectors, f=0, pre=(), out=None, **options"
     assert parameters(forge) == "name, honest, n=0, f=0, **options"
     sizes = "servers, workers, f_servers=0, f_workers=0, q_servers=0, q_workers=0"
