@@ -1,6 +1,6 @@
 """Checkers watch a world from outside and stop it where an invariant does not hold.
 
-    world.run(checkers(law))        # raises Violation
+    World(…, watchers=checkers(law)).run()        # raises Violation
 
 Each looks after one invariant. Safety is checked as it happens, liveness at the end.
 """
