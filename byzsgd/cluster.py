@@ -9,12 +9,12 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from byzsgd.errors import ConfigError
 
 Role = Literal["server", "worker"]
-Mode = Literal["async"]
+Mode = Literal["async", "sync"]
 
 REPEATED: Final = 2
 """How many of the models or gradients it showed last a node shows again when it waits in vain.
@@ -83,6 +83,10 @@ class Cluster:
     def nodes(self) -> tuple[NodeId, ...]:
         return self.server_ids + self.worker_ids
 
+    def gradients_awaited(self, mode: Mode) -> int:
+        """How many gradients a server aggregates at most: a quorum, or all that there can be."""
+        return self.q_workers if mode == "async" else self.workers
+
     @property
     def rejoin_quorum(self) -> int:
         """Models whose median a server may adopt when it fell behind: 2 f_ps + 1, own not counted.
@@ -147,6 +151,9 @@ class Plan:
     them, and so does a node that is done. Without `catch_up` nothing is ever said twice.
 
     Every `save_every` steps a server's model is saved, 0 for never; the last one always is.
+
+    In `mode` "sync" a step is a round: a server waits up to `deadline_s` seconds for the gradients
+    of all workers, and a worker pulls one server's model but for the steps at which all gather.
     """
 
     steps: int
@@ -157,6 +164,7 @@ class Plan:
     catch_up: bool = True
     patience_s: float = 5.0
     save_every: int = 0
+    deadline_s: float = 1.0
 
     def __post_init__(self) -> None:
         limits = {"steps": 1, "gather_every": 1, "gather_rounds": 1, "window": 1, "save_every": 0}
@@ -164,16 +172,33 @@ class Plan:
             value = getattr(self, name)
             if type(value) is not int or value < least:
                 raise ConfigError(f"{name} = {value!r}: must be a whole number, at least {least}")
-        if self.mode != "async":
-            raise ConfigError(f"mode = {self.mode!r}: only 'async' is built so far")
-        if not 0 < self.patience_s < math.inf:
-            raise ConfigError(
-                f"patience_s = {self.patience_s!r}: must be a positive time in seconds"
-            )
+        if self.mode not in get_args(Mode):
+            raise ConfigError(f'mode = {self.mode!r}: must be "async" or "sync"')
+        for name in ("patience_s", "deadline_s"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name} = {value!r}: must be a positive time in seconds")
+
+    @property
+    def gradients_repeated(self) -> int:
+        """How many of the gradients it showed last a worker shows again when it waits in vain.
+
+        In mode "sync", where one model is enough to go on, a few servers may get ahead of the rest,
+        though no farther than to the next gather. The rest then need older gradients: as many as a
+        link holds. With a window of `gather_every` + 2 those are all that can be needed.
+        """
+        return REPEATED if self.mode == "async" else max(REPEATED, self.window - 1)
 
     def gathers_at(self, step: int) -> bool:
         """Whether the servers contract their models on arriving at `step`."""
         return step > 0 and step % self.gather_every == 0
+
+    def scatters_at(self, step: int) -> bool:
+        """Whether servers show their models of `step` to every worker, who takes a quorum of them.
+
+        Always in mode "async"; else at the beginning and where the servers gather.
+        """
+        return self.mode == "async" or step % self.gather_every == 0
 
     def saves_at(self, step: int) -> bool:
         return self.save_every > 0 and step % self.save_every == 0

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from byzsgd.aggregators import AggregationError, Rule
 from byzsgd.attacks import Setting, resolve
-from byzsgd.cluster import Cluster, NodeId, Role
+from byzsgd.cluster import Cluster, Mode, NodeId, Role
 from byzsgd.incoming import Workspace
 from byzsgd.observe import Outcome
 from byzsgd.protocol import (
+    Change,
     ComputeGradient,
     Contract,
     Contracted,
@@ -55,6 +56,12 @@ class Settings:
     models: Rule
     liars: Mapping[Role, int] = field(default_factory=dict)
     """How many of each side really lie; the liars know it."""
+    mode: Mode = "async"
+
+    @property
+    def gradients_max(self) -> int:
+        """The most that one update aggregates."""
+        return self.cluster.gradients_awaited(self.mode)
 
 
 class Compute:
@@ -86,7 +93,7 @@ class Compute:
     def _workspace(self) -> Workspace:
         settings = self.settings
         return self._shared or Workspace(
-            settings.gradients, settings.cluster.q_workers, self.flat.dimension
+            settings.gradients, settings.gradients_max, self.flat.dimension
         )
 
     def run(self, effect: Computation) -> Outcome:
@@ -106,15 +113,36 @@ class Compute:
         seed, index = self.settings.seed, self.me.index
         drawn = batch_indices(seed, index, effect.step, len(self.shard), self.settings.batch)
         inputs, targets = self.task.training.batch(self.shard[drawn])
-        return Asked(effect.params, inputs, targets, _mix(seed, index, effect.step))
+        params = self._dense(effect.params)
+        return Asked(params, inputs, targets, _mix(seed, index, effect.step))
 
     def submitted(
         self, effect: ComputeGradient, gradient: Tensor, loss: float, since: float
     ) -> Outcome:
         """What the worker sends, once its `gradient` is there; work on it began at `since`."""
-        vector = submission(gradient, effect.params, effect.last, self.settings.gradient)
+        params = self._dense(effect.params)
+        vector = submission(gradient, params, effect.last, self.settings.gradient)
+        change = self._change(effect, params, vector)
         measures = {"compute_s": self._clock() - since}
-        return Outcome(GradientComputed(effect.step, vector), measures, {"loss": loss})
+        return Outcome(GradientComputed(effect.step, vector, change), measures, {"loss": loss})
+
+    def _change(self, effect: ComputeGradient, params: Tensor, vector: Tensor) -> Change | None:
+        """What the filters see of a model that was pulled from one server: three scalars."""
+        if effect.last_params is None or effect.last is None:
+            return None
+        stride = self.settings.rate.at(effect.step - 1) * effect.last
+        guess = self._dense(effect.last_params) - stride
+        return Change(
+            model=float(torch.linalg.vector_norm(guess.sub_(params))),
+            gradient=float(torch.linalg.vector_norm(vector - effect.last)),
+            stride=float(torch.linalg.vector_norm(stride)),
+        )
+
+    def _dense(self, vector: Tensor | Frames) -> Tensor:
+        """(d,) float32; a copy only of what came over the wire."""
+        if isinstance(vector, Tensor):
+            return vector
+        return self._stack([vector])[0]
 
     def _gradient(self, effect: ComputeGradient) -> Outcome:
         start = self._clock()

@@ -1,11 +1,11 @@
 """What a node tells about itself: one hook at its border."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from byzsgd.protocol import Event
+from byzsgd.protocol import Event, Message
 
 Measures = Mapping[str, Any]
 
@@ -20,6 +20,17 @@ class Outcome:
     event: Event
     measures: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, object] = field(default_factory=dict)
+
+
+LAG_MAX: Final = 32
+"""Whoever is farther off counts here: the step of a message is its sender's to choose."""
+
+
+class Lags(Counter[int]):
+    """How far behind its receiver what was heard was, in steps; negative is ahead."""
+
+    def heard(self, step: int, message: Message) -> None:
+        self[max(-LAG_MAX, min(LAG_MAX, step - message.step))] += 1
 
 
 class Observer(Protocol):

@@ -4,7 +4,8 @@ Nothing about a vector's shape is believed from the wire: `Layout` says what mus
 check costs constant time and is done before anything is kept. There is no pickle, and a received
 vector is a view on the frames it came in.
 
-One wire message is one header frame, and for a `Part` one frame of the vector's bytes.
+One wire message is one header frame, and for a `Part` one frame of the vector's bytes; of a `Pull`,
+which has no vector, a part is the header alone.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model, Whisper
+from byzsgd.protocol import Gradient, Message, Model, Pull, Whisper
 
 VERSION: Final = 1
 HEADER_BYTES_MAX: Final = 128
@@ -30,9 +31,9 @@ DTYPES: Final = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
-KINDS: Final = {Model: 1, Gradient: 2, Whisper: 3}
 HELLO: Final = 4
 CREDIT: Final = 5
+KINDS: Final[dict[type, int]] = {Model: 1, Gradient: 2, Whisper: 3, Pull: 6}
 Buffer: TypeAlias = memoryview
 
 
@@ -184,10 +185,6 @@ def message_of(part: Part, vector: Any) -> Message:
     if part.kind == KINDS[Gradient]:
         return Gradient(part.step, vector)
     return Whisper(part.step, vector)
-
-
-def vector_of(message: Message) -> Any:
-    return message.params if isinstance(message, Model) else message.vector
 
 
 def encode(head: Hello | Credit | Part) -> bytes:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from byzsgd.cluster import Cluster, NodeId
 from byzsgd.protocol import (
+    Change,
     ComputeGradient,
     Contract,
     Contracted,
@@ -24,6 +25,7 @@ from byzsgd.protocol import (
     Machine,
     Message,
     Model,
+    Pull,
     Send,
     Update,
     Updated,
@@ -61,10 +63,16 @@ def symbolic(node: NodeId, effect: Computation) -> Event:
             return Updated(step, symbol("update", step, params, *chain(*gradients)))
         case Contract(step, models):
             return Contracted(step, symbol("median", *chain(*models)))
-        case ComputeGradient(step, params, last):
-            return GradientComputed(step, symbol("gradient", node, step, params, last))
+        case ComputeGradient(step, params, last, last_params):
+            change = None if last_params is None else a_change(node, step, params)
+            return GradientComputed(step, symbol("gradient", node, step, params, last), change)
         case Forge():
             raise AssertionError("these worlds lie by wrappers, not by forging")
+
+
+def a_change(*key: object) -> Change:
+    """A coefficient like any other, and not far: the Lipschitz filter rejects some of them."""
+    return Change(model=draw("model", *key), gradient=draw("gradient", *key), stride=1.0)
 
 
 class Liar:
@@ -130,6 +138,8 @@ class Equivocator(Liar):
         step = message.step
         lie = symbol("lie", self.node, to, step)
         match message:
+            case Pull():
+                return message
             case Model():
                 return replace(message, params=lie)
             case Gradient() | Whisper():

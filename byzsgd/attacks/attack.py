@@ -8,6 +8,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from byzsgd.attacks import behaviours, vectors
+from byzsgd.attacks.memory import Memory
 from byzsgd.errors import ConfigError, unknown_name
 from byzsgd.protocol import Send
 
@@ -27,7 +28,8 @@ class Attack:
 
     `vector` makes the lie, or `behaviour` says what is sent instead of an honest word; with neither
     nothing is. With `colludes` the liars first tell each other what they would have sent. With
-    `each_receiver` every receiver gets a lie of its own.
+    `each_receiver` every receiver gets a lie of its own. A behaviour that `remembers` is given a
+    memory of what the liar would have said at earlier steps.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Attack:
     colludes: bool = False
     each_receiver: bool = False
     behaviour: Callable[..., list[Send]] | None = None
+    remembers: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -49,6 +52,12 @@ class Attack:
         known = {"n": setting.n, "f": setting.f, "seed": setting.seed}
         wanted = {name: known[name] for name in self._parameters if name in known}
         return self.vector(honest, **wanted, **options)
+
+    def words(self, send: Send, memory: Memory, options: Mapping[str, Any]) -> list[Send]:
+        """What is said instead of an honest word, by an attack that has a behaviour."""
+        assert self.behaviour is not None, f"{self.name} is not a matter of behaviour"
+        remembered = (memory,) if self.remembers else ()
+        return self.behaviour(send, *remembered, **options)
 
     def check(self, options: Iterable[str]) -> None:
         """Raises `ConfigError` for an option that the attack does not have."""
@@ -67,6 +76,7 @@ ATTACKS: Final = {
     attack.name: attack
     for attack in (
         Attack("sign_flip", "the honest vector, pointing back", vectors.sign_flip),
+        Attack("scale", "the honest vector, many times as long", vectors.scale, ("scaled",)),
         Attack("nan", "not a number, everywhere", vectors.nan),
         Attack(
             "alie",
@@ -99,6 +109,13 @@ ATTACKS: Final = {
             "the truth, among noise about other steps that fills every buffer",
             None,
             behaviour=behaviours.flood,
+        ),
+        Attack(
+            "stale",
+            "the truth of some steps ago, as though it were new",
+            None,
+            behaviour=behaviours.stale,
+            remembers=True,
         ),
     )
 }

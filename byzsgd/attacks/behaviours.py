@@ -1,15 +1,18 @@
 """Lies that are no vectors: when to speak, to whom, and about what.
 
-Each turns one honest `Send` into those that are sent instead. The vectors stay as they are.
+Each turns one honest `Send` into those that are sent instead, a pull as well. No vector is changed;
+one that `remembers` may say an old one.
 """
 
 from dataclasses import replace
 from typing import Final
 
+from byzsgd.attacks.memory import Memory
 from byzsgd.errors import ConfigError
-from byzsgd.protocol import Gradient, Model, Send
+from byzsgd.protocol import Gradient, Message, Model, Pull, Send, vector_of
 
 COPIES_MAX: Final = 1000
+LAG_MAX: Final = 1000
 FLOODED: Final = (-1, 1, 2, 3, 5, 8, 10**9)
 """How many steps before or after its own a flooder speaks of as well."""
 
@@ -27,18 +30,37 @@ def desert(send: Send, *, step: int = 5, stagger: int = 2) -> list[Send]:
 
 def flood(send: Send, *, copies: int = 2) -> list[Send]:
     """Fills every buffer it can: at past and future steps, both kinds, `copies` times each."""
-    if type(copies) is not int or not 1 <= copies <= COPIES_MAX:
-        raise ConfigError(f"copies = {copies!r}: must be a whole number from 1 to {COPIES_MAX}")
+    _check("copies", copies, COPIES_MAX)
     message = send.message
-    vector = message.params if isinstance(message, Model) else message.vector
     noise = [
         Send(send.to, other)
         for ahead in FLOODED
-        for other in (replace(message, step=message.step + ahead), _other(message.step, vector))
+        for other in (replace(message, step=message.step + ahead), _other(message))
     ]
     return [send, *noise * copies]
 
 
-def _other(step: int, vector: object) -> Gradient:
+def stale(send: Send, memory: Memory, *, lag: int = 10) -> list[Send]:
+    """Says what it would have said `lag` steps ago, as though it were of this step."""
+    _check("lag", lag, LAG_MAX)
+    message = send.message
+    if isinstance(message, Pull):
+        return [send]
+    memory.note(message)
+    return [Send(send.to, _with(message, memory.ago(message, lag)))]
+
+
+def _other(message: Message) -> Message:
     """What a server never says, and a worker has just said."""
-    return Gradient(step, vector)
+    return message if isinstance(message, Pull) else Gradient(message.step, vector_of(message))
+
+
+def _with(message: Message, vector: object) -> Message:
+    if isinstance(message, Model):
+        return replace(message, params=vector)
+    return Gradient(message.step, vector)
+
+
+def _check(name: str, value: object, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ConfigError(f"{name} = {value!r}: must be a whole number from 1 to {most}")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from byzsgd.attacks.attack import Attack
+from byzsgd.attacks.memory import Memory
 from byzsgd.cluster import NodeId
 from byzsgd.protocol import (
     Effect,
@@ -17,11 +18,13 @@ from byzsgd.protocol import (
     Gradient,
     Machine,
     Model,
+    Pull,
     Received,
     Send,
     Update,
     Vector,
     Whisper,
+    vector_of,
 )
 
 
@@ -46,6 +49,7 @@ class Byzantine:
         self.options = dict(options)
         self.fellows = fellows
         self.accomplices = accomplices
+        self._memory = Memory()
         self._told: dict[NodeId, Vector] = {}
         self._gradients: tuple[Vector, ...] = ()
 
@@ -82,6 +86,8 @@ class Byzantine:
             case Update():
                 self._gradients = tuple(vector for _, vector in effect.gradients)
                 return [effect]
+            case Send(_, Pull()) if not self.attack.behaviour:
+                return [effect]  # a wish: nothing is said by it
             case Send():
                 return [*self._lie(effect), *self._whisper(effect)]
         return [effect]
@@ -89,12 +95,11 @@ class Byzantine:
     def _lie(self, send: Send) -> list[Effect]:
         """What takes the place of an honest word: other words, or a vector to be computed."""
         if self.attack.behaviour:
-            return [*self.attack.behaviour(send, **self.options)]
+            return [*self.attack.words(send, self._memory, self.options)]
         if self.attack.vector is None:
             return []
         message = send.message
-        own = message.params if isinstance(message, Model) else message.vector
-        known = (own, *(self._told[fellow] for fellow in sorted(self._told)))
+        known = (vector_of(message), *(self._told[fellow] for fellow in sorted(self._told)))
         gradients = self._gradients if isinstance(message, Model) else ()
         return [Forge((send,), self.attack.name, self.options, known, gradients)]
 

@@ -17,6 +17,11 @@ def sign_flip(honest: Tensor, *, factor: float = 1.0) -> Tensor:
     return honest[0] * -factor
 
 
+def scale(honest: Tensor, *, factor: float = 10.0) -> Tensor:
+    """The liar's own vector, `factor` times as long."""
+    return honest[0] * factor
+
+
 def nan(honest: Tensor) -> Tensor:
     """Not a number in every coordinate: one of it makes any plain mean useless."""
     return torch.full_like(honest[0], math.nan)

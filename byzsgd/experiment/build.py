@@ -1,15 +1,25 @@
 """From an experiment and a node's name to its machine and its compute."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
 
 from byzsgd.attacks import Byzantine, resolve
-from byzsgd.cluster import NodeId, Role
+from byzsgd.cluster import Mode, NodeId, Role
 from byzsgd.compute import Compute, Settings
 from byzsgd.experiment.config import Experiment
-from byzsgd.protocol import Gradient, Machine, Model, Server, Vector, Whisper, Worker
+from byzsgd.protocol import (
+    Gradient,
+    Machine,
+    Model,
+    Pull,
+    Server,
+    Vector,
+    Whisper,
+    Worker,
+)
 from byzsgd.training.flat import FlatModel, flat_model
 from byzsgd.training.partition import partition
 from byzsgd.training.task import Task, load_task
@@ -31,13 +41,19 @@ class Saved(NamedTuple):
     params: Vector
 
 
-def build(experiment: Experiment, me: NodeId, saved: Saved | None = None) -> Parts:
+def build(
+    experiment: Experiment,
+    me: NodeId,
+    saved: Saved | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Parts:
     """The node `me`, lying if the experiment says so; restarted with what it `saved`.
 
-    Raises `ConfigError` for a task or a model that cannot be had.
+    `clock` measures its computations. Raises `ConfigError` for a task or model that cannot be had.
     """
     task, flat = learnt(experiment)
-    compute = Compute(me, task, flat, settings_of(experiment), shard_of(experiment, me, task))
+    shard = shard_of(experiment, me, task)
+    compute = Compute(me, task, flat, settings_of(experiment), shard, clock)
     machine = machine_of(experiment, me, saved or Saved(0, flat.vector()))
     return Parts(machine, compute, layout_of(experiment, flat.dimension))
 
@@ -63,7 +79,8 @@ def hears(experiment: Experiment, me: NodeId) -> dict[NodeId, frozenset[int]]:
     fellows = fellows_of(experiment, me)
     peers = [node for node in experiment.cluster.nodes if node != me]
     linked = [node for node in peers if "server" in (node.role, me.role) or node in fellows]
-    return {node: _kinds(node, node in fellows) for node in linked}
+    mode = experiment.plan.mode
+    return {node: _kinds(node, node in fellows, mode) for node in linked}
 
 
 def fellows_of(experiment: Experiment, me: NodeId) -> tuple[NodeId, ...]:
@@ -87,6 +104,7 @@ def settings_of(experiment: Experiment) -> Settings:
         rate=experiment.schedule,
         gradients=experiment.aggregation.gradient_rule,
         models=experiment.aggregation.model_rule,
+        mode=experiment.plan.mode,
         liars=_liars_by_role(experiment),
     )
 
@@ -95,9 +113,12 @@ def layout_of(experiment: Experiment, dimension: int) -> Layout:
     return Layout(dimension, experiment.network.dtype, experiment.network.chunk_kib * 1024)
 
 
-def _kinds(peer: NodeId, fellow: bool) -> frozenset[int]:
-    says = KINDS[Model] if peer.role == "server" else KINDS[Gradient]
-    return frozenset({KINDS[Whisper]} if fellow else {says})
+def _kinds(peer: NodeId, fellow: bool, mode: Mode) -> frozenset[int]:
+    if fellow:
+        return frozenset({KINDS[Whisper]})
+    if peer.role == "server":
+        return frozenset({KINDS[Model]})
+    return frozenset({KINDS[Gradient], KINDS[Pull]} if mode == "sync" else {KINDS[Gradient]})
 
 
 def _honest(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:

@@ -90,6 +90,7 @@ def _that_fail(
     import torch
 
     from byzsgd.attacks import ATTACKS, Setting
+    from byzsgd.attacks.memory import Memory
     from byzsgd.protocol import Gradient, Send
 
     for node, lie in found.items():
@@ -100,7 +101,7 @@ def _that_fail(
             if attack.vector:
                 attack.lie(torch.ones(2, 4), Setting(n, len(side)), lie.options)
             elif attack.behaviour:
-                attack.behaviour(Send((node,), Gradient(0, None)), **lie.options)
+                attack.words(Send((node,), Gradient(0, None)), Memory(), lie.options)
         except Exception as error:
             options = ", ".join(f"{key} = {toml(value)}" for key, value in lie.options.items())
             reason = f"{type(error).__name__}: {error}"

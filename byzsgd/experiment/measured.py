@@ -55,7 +55,8 @@ class _Bench:
 
     def cost(self) -> Cost:
         gradient_s, gradients = self._gradients()
-        base = Cost(gradient_s, self._update(gradients), self._contract(gradients), 0, self._send())
+        update_s, contract_s = self._update(gradients), self._contract(gradients)
+        base = Cost(gradient_s, update_s, contract_s, send_s=self._send())
         vectors = tuple(vector for _, vector in gradients)
         lies = {liar: self._forge(liar, vectors) for liar in self._experiment.liars}
         nodes = {liar: replace(base, forge_s=forge_s) for liar, forge_s in lies.items() if forge_s}

@@ -81,8 +81,7 @@ def describe(experiment: Experiment, dimension: int) -> PlanReport:
     from byzsgd.wire import Layout
 
     cluster, plan = experiment.cluster, experiment.plan
-    servers, workers, period = cluster.servers, cluster.workers, plan.gather_every
-    gathers = servers * (servers - 1) * plan.gather_rounds
+    servers, workers = cluster.servers, cluster.workers
     nbytes = Layout(dimension, experiment.network.dtype).nbytes
     return PlanReport(
         name=experiment.name,
@@ -90,10 +89,10 @@ def describe(experiment: Experiment, dimension: int) -> PlanReport:
         steps=plan.steps,
         dimension=dimension,
         sides=(_side(experiment, "server"), _side(experiment, "worker")),
-        gather_every=period,
-        lipschitz_max=1 / (3 * period * experiment.schedule.at(0)),
+        gather_every=plan.gather_every,
+        lipschitz_max=1 / (3 * plan.gather_every * experiment.schedule.at(0)),
         links=servers * workers + servers * (servers - 1) // 2,
-        vectors=2 * workers * servers + gathers / period,
+        vectors=_vectors(cluster, plan),
         vectors_plain=2 * workers,
         vector_bytes=nbytes,
         memory=(
@@ -102,6 +101,16 @@ def describe(experiment: Experiment, dimension: int) -> PlanReport:
         ),
         warnings=(*experiment.warnings, *_may_not_return(cluster), *_short_window(plan)),
     )
+
+
+def _vectors(cluster: Cluster, plan: Plan) -> float:
+    """Sent by all nodes in a step, over a whole period, if no model that is pulled is rejected."""
+    servers, workers, share = cluster.servers, cluster.workers, 1 / plan.gather_every
+    gathered = servers * (servers - 1) * plan.gather_rounds * share
+    shown: float = workers * servers
+    if plan.mode == "sync":
+        shown = workers * servers * share + workers * (1 - share)
+    return workers * servers + shown + gathered
 
 
 def dimension_of(experiment: Experiment) -> int:
@@ -117,17 +126,26 @@ def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> 
     cluster, window = experiment.cluster, experiment.plan.window
     peers = cluster.workers + cluster.servers - 1 if role == "server" else cluster.servers
     # a server keeps the rows of a gather apart from those of the gradients that are coming in
-    rows = cluster.q_servers + (cluster.q_workers if role == "server" else 0)
+    gradients = cluster.gradients_awaited(experiment.plan.mode)
+    rows = cluster.q_servers + (gradients if role == "server" else 0)
     return MemoryPlan(
         role=role,
         links=peers,
         # of each peer the machine keeps a window, and what is said again may be arriving
         held=peers * (window + REPEATED) * nbytes,
-        # outboxes share one copy of the newest window of one's own vectors; besides, each peer that
-        # stopped reading holds on to the one that it was being sent
-        outboxes=(window + peers) * nbytes,
+        outboxes=_waiting(experiment.plan, peers) * nbytes,
         workspace=(rows + SPARE_ROWS) * 4 * dimension,
     )
+
+
+def _waiting(plan: Plan, peers: int) -> int:
+    """Vectors that wait to be sent, if no peer reads any more.
+
+    Outboxes share one copy of the newest window of one's own vectors; besides, each peer holds on
+    to the one that it was being sent. Models that are pulled go to few at a time, and in the worst
+    case no two outboxes have one in common.
+    """
+    return plan.window + peers if plan.mode == "async" else (plan.window + 1) * peers
 
 
 def _side(experiment: Experiment, role: Role) -> SidePlan:

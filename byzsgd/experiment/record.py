@@ -23,10 +23,12 @@ from byzsgd.experiment.files import (
     log_path,
     measures_path,
     model_path,
+    read_lines,
     save_model,
     write_json,
 )
 from byzsgd.experiment.results import Run
+from byzsgd.experiment.totals import false_rejections
 
 __all__ = [
     "Lines",
@@ -73,7 +75,10 @@ class Record:
         models: int,
         seconds: float,
     ) -> None:
-        """What the median of `models` honest servers' models of `step` is worth."""
+        """What the median of `models` honest servers' models of `step` is worth.
+
+        They were all there `seconds` after training began.
+        """
         self._evaluations.write(
             step=step,
             accuracy=accuracy,
@@ -115,12 +120,21 @@ class Record:
                 "steps_per_second": steps / seconds if seconds > 0 else None,
                 "warnings": [*self.experiment.warnings, *warnings],
                 "digest": self.experiment.digest,
+                **self._judged(),
                 **more,
             },
         )
         os.rename(self.path, self.final_path)
         self.path = self.final_path
         return Run.open(self.path)
+
+    def _judged(self) -> dict[str, Any]:
+        """Of a synchronous run how often honest servers were not believed, where it is known."""
+        if self.experiment.plan.mode == "async":
+            return {}
+        events = read_lines(self.path / "events.jsonl")
+        rejected, judged = false_rejections(events, self.experiment.honest_servers)
+        return {"false_rejections": {"rejected": rejected, "judged": judged}}
 
     @property
     def final_path(self) -> Path:

@@ -61,6 +61,7 @@ def summary(run: Run) -> dict[str, Any]:
         "experiment_digest": run.experiment_digest,
         "simulated": run.simulated,
         "warnings": list(run.warnings),
+        **{key: run.result[key] for key in ("false_rejections",) if key in run.result},
     }
 
 

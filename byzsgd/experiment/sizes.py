@@ -78,4 +78,4 @@ def _complaints(make: Callable[..., object], values: Mapping[str, Any]) -> Itera
 
 
 _CLUSTER: Final = _table_of(Cluster)
-_PLAN: Final = _table_of(Plan, "deadline_s", "mode=sync")
+_PLAN: Final = _table_of(Plan)

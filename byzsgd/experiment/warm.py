@@ -13,7 +13,8 @@ def warm(experiment: Experiment) -> None:
     """Everything that aggregation at any node of this experiment may call."""
     torch.set_num_threads(1)
     cluster, rules = experiment.cluster, experiment.aggregation
-    gradients, models = {cluster.q_workers}, set(range(cluster.rejoin_quorum, cluster.servers + 1))
+    gradients = set(range(cluster.q_workers, 1 + cluster.gradients_awaited(experiment.plan.mode)))
+    models = set(range(cluster.rejoin_quorum, cluster.servers + 1))
     if experiment.liars:  # who do not wait for a whole quorum
         gradients.add(cluster.f_workers + 1)
         models.add(1)

@@ -25,6 +25,7 @@ from byzsgd.protocol.effects import (
     Update,
 )
 from byzsgd.protocol.events import (
+    Change,
     Contracted,
     Event,
     Forged,
@@ -34,7 +35,16 @@ from byzsgd.protocol.events import (
     TimerFired,
     Updated,
 )
-from byzsgd.protocol.messages import Gradient, Message, Model, Vector, Whisper
+from byzsgd.protocol.messages import (
+    Gradient,
+    Message,
+    Model,
+    Pull,
+    Vector,
+    Whisper,
+    round_of,
+    vector_of,
+)
 from byzsgd.protocol.quorum import Quorum
 from byzsgd.protocol.server import Server
 from byzsgd.protocol.worker import Worker
@@ -54,6 +64,7 @@ class Machine(Protocol):
 
 
 __all__ = [
+    "Change",
     "ComputeGradient",
     "Contract",
     "Contracted",
@@ -68,6 +79,7 @@ __all__ = [
     "Message",
     "Model",
     "Prepare",
+    "Pull",
     "Quorum",
     "Received",
     "Save",
@@ -81,4 +93,6 @@ __all__ = [
     "Vector",
     "Whisper",
     "Worker",
+    "round_of",
+    "vector_of",
 ]

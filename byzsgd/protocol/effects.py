@@ -43,11 +43,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class ComputeGradient:
-    """The gradient at `params` on the batch of `step`; `last` is the vector submitted before."""
+    """The gradient at `params` on the batch of `step`; `last` is the vector submitted before.
+
+    With `last_params`, where `last` was computed one step before, the change since is measured.
+    """
 
     step: int
     params: Vector
     last: Vector | None = None
+    last_params: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)

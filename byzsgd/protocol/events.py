@@ -28,11 +28,25 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """How far a pulled model θ, and the gradient g there, are from those of the step before.
+
+    L2 norms: `model` is ‖θˡ − θ‖, where θˡ = θ′ − η g′ is what the worker's own last gradient would
+    have led to; `gradient` is ‖g − g′‖; `stride` is ‖θˡ − θ′‖ = η ‖g′‖.
+    """
+
+    model: float
+    gradient: float
+    stride: float
+
+
+@dataclass(frozen=True, slots=True)
 class GradientComputed:
-    """Answers `ComputeGradient`."""
+    """Answers `ComputeGradient`; with the `change` if that was asked for."""
 
     step: int
     vector: Vector
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

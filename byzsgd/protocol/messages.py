@@ -38,4 +38,26 @@ class Whisper:
     vector: Vector
 
 
-Message: TypeAlias = Model | Gradient | Whisper
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A worker's wish for one server's model of `step`, or of the step that it is at by then."""
+
+    step: int
+
+
+Message: TypeAlias = Model | Gradient | Whisper | Pull
+
+
+def vector_of(message: Message) -> Vector:
+    """What a message carries; None of a pull."""
+    match message:
+        case Model():
+            return message.params
+        case Pull():
+            return None
+    return message.vector
+
+
+def round_of(message: Message) -> int:
+    """Of a gather; everything else is of round 0."""
+    return message.round if isinstance(message, Model) else 0

@@ -47,15 +47,26 @@ class Quorum(Generic[Slot]):
         held[me] = vector
 
     def full(self, slot: Slot) -> bool:
-        return self._count(slot) >= self.size
+        return self.count(slot) >= self.size
+
+    def count(self, slot: Slot) -> int:
+        return len(self._held.get(slot, ()))
+
+    def of(self, sender: NodeId, slot: Slot) -> Vector | None:
+        """The vector of one sender, if it is there."""
+        return self._held.get(slot, {}).get(sender)
 
     def held(self, slot: Slot) -> Inputs:
         """What is there for `slot`, in sender order, so that equal inputs give equal results."""
         return tuple(sorted(self._held.get(slot, {}).items(), key=lambda pair: pair[0]))
 
-    def take(self, slot: Slot) -> Inputs:
-        """Hand over a full slot and close it: what comes for it from now on is late."""
-        assert self.full(slot), f"took {slot} with {self._count(slot)} of {self.size}"
+    def take(self, slot: Slot, least: int | None = None) -> Inputs:
+        """Hand over a slot and close it: what comes for it from now on is late.
+
+        It must be full, or hold `least` where waiting for all has an end.
+        """
+        needed = self.size if least is None else least
+        assert self.count(slot) >= needed, f"took {slot} with {self.count(slot)} of {needed}"
         taken = self.held(slot)
         self.close(slot)
         return taken
@@ -68,14 +79,11 @@ class Quorum(Generic[Slot]):
 
     def newest(self, least: int, after: Slot) -> Slot | None:
         """The newest slot later than `after` that holds at least `least` vectors."""
-        return max((s for s in self._held if s > after and self._count(s) >= least), default=None)
+        return max((s for s in self._held if s > after and self.count(s) >= least), default=None)
 
     def kept(self, sender: NodeId) -> int:
         """How many vectors of `sender` are held, at most `window`."""
         return sum(sender in senders for senders in self._held.values())
-
-    def _count(self, slot: Slot) -> int:
-        return len(self._held.get(slot, ()))
 
     def _refusal(self, sender: NodeId, slot: Slot) -> str | None:
         if slot <= self._closed:

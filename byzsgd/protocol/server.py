@@ -6,6 +6,9 @@ gradients, models ──2 f + 1 peers ahead──▶ contracting ─┬─in a g
                                                         └─after it─────▶ gradients
 
 Who waits in vain, and who is done, says its latest models again: somebody may have lost them.
+
+In the synchronous variant it waits for the gradients of all workers, and from a round's deadline on
+for q_w, and it shows its model to those workers that pull it; at a gather to all.
 """
 
 from collections import Counter, deque
@@ -14,7 +17,8 @@ from typing import Final
 from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
 from byzsgd.protocol.effects import Contract, Done, Effect, Prepare, Save, Send, SetTimer, Update
 from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
-from byzsgd.protocol.messages import Gradient, Model, Vector
+from byzsgd.protocol.messages import Gradient, Model, Pull, Vector
+from byzsgd.protocol.pulls import Pulls
 from byzsgd.protocol.quorum import Quorum
 
 PHASES: Final = {
@@ -32,6 +36,9 @@ Straight to `contracting` is how a server catches up, and one that is restarted 
 
 WAITING: Final = {"gradients", "models", "done"}
 """The phases in which patience may end; in the others a computation is under way."""
+
+SHOWING: Final = {"gradients", "updating", "done"}
+"""The phases in which the model of the current step is there for whoever pulls it."""
 
 
 class Server:
@@ -64,13 +71,16 @@ class Server:
         self.phase = "starting"
         self.peers = tuple(server for server in cluster.server_ids if server != me)
         self.workers = cluster.worker_ids
+        self.pulls = Pulls()
         self.gradients: Quorum[int] = Quorum(
-            quorum or cluster.q_workers, plan.window, closed=step - 1
+            quorum or cluster.gradients_awaited(plan.mode), plan.window, closed=step - 1
         )
         self.models: Quorum[tuple[int, int]] = Quorum(
             model_quorum or cluster.q_servers, plan.window, closed=(0, plan.gather_rounds)
         )
         self.catch_ups = 0
+        self._least = quorum or cluster.q_workers
+        self._overdue = False
         self._round = 0
         self._rejoining = False
         self._lately: deque[tuple[Send, ...]] = deque(maxlen=REPEATED)
@@ -92,6 +102,11 @@ class Server:
             ):
                 self.models.add(sender, (step, round_), params)
                 return self._proceed(now)
+            case Received(sender, Pull(step)) if (
+                sender in self.workers and self.plan.mode == "sync" and step < self.plan.steps
+            ):
+                self.pulls.ask(sender, step)
+                return [*self._show()] if self.phase in SHOWING else []
             case Received(sender, _):
                 self._unasked[sender, "unasked"] += 1
                 return []
@@ -99,6 +114,9 @@ class Server:
                 return self._updated(params, now)
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 return self._contracted(params, now)
+            case TimerFired("deadline", step) if step == self.step and self.phase == "gradients":
+                self._overdue = True
+                return self._proceed(now)
             case TimerFired("patience", step) if step == self.step and self.phase in WAITING:
                 return self._impatient(now)
             case _:
@@ -115,9 +133,10 @@ class Server:
     def _proceed(self, now: float) -> list[Effect]:
         """Take a quorum that is complete, or catch up when a whole quorum of peers is ahead."""
         slot = (self.step, self._round)
-        if self.phase == "gradients" and self.gradients.full(self.step):
+        least = self._least if self._overdue else self.gradients.size
+        if self.phase == "gradients" and self.gradients.count(self.step) >= least:
             self._enter("updating")
-            return [Update(self.step, self.params, self.gradients.take(self.step))]
+            return [Update(self.step, self.params, self.gradients.take(self.step, least))]
         if self.phase == "models" and self.models.full(slot):
             self._enter("contracting")
             return [Contract(self.step, self.models.take(slot))]
@@ -157,16 +176,24 @@ class Server:
         after = self.plan.gather_rounds
         self.models.close((self.step, after))
         self._round = 0
-        shown = Send(self.workers, Model(self.step, self.params))
         behind = self.peers if self.step > 0 else ()
-        self._lately.append((shown, Send(behind, Model(self.step, self.params, after))))
+        to_all = Send(self.workers, Model(self.step, self.params))
+        self._lately.append((to_all, Send(behind, Model(self.step, self.params, after))))
         saved: list[Effect] = [Save(self.step, self.params)] if self._saves() else []
+        pulled = self._show()
         if self.step == self.plan.steps:
             self._enter("done")
-            return [*saved, Done(self.params), self._patience(now)]
+            return [*pulled, *saved, Done(self.params), self._patience(now)]
         self._enter("gradients")
+        shown = [to_all] if self.plan.scatters_at(self.step) else pulled
         early = [Prepare(self.step, *pair) for pair in self.gradients.held(self.step)]
-        return [shown, *saved, self._patience(now), *early, *self._proceed(now)]
+        timers = [self._patience(now), *self._deadline(now)]
+        return [*shown, *saved, *timers, *early, *self._proceed(now)]
+
+    def _show(self) -> list[Send]:
+        """The model of this step, to those workers that have asked for it or for an earlier one."""
+        to = self.pulls.due(self.step)
+        return [Send(to, Model(self.step, self.params))] if to else []
 
     def _catch_up(self, least: int) -> list[Effect]:
         """Join the newest later round that at least `least` peers have shown their models of.
@@ -198,6 +225,13 @@ class Server:
 
     def _patience(self, now: float) -> SetTimer:
         return SetTimer("patience", self.step, now + self.plan.patience_s)
+
+    def _deadline(self, now: float) -> list[SetTimer]:
+        """A round is over when all gradients are in, or after this time with a quorum of them."""
+        self._overdue = False
+        if self.plan.mode == "async":
+            return []
+        return [SetTimer("deadline", self.step, now + self.plan.deadline_s)]
 
     def _saves(self) -> bool:
         return self.plan.saves_at(self.step) or self.step == self.plan.steps

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Message
-from byzsgd.wire import Assembly, Credit, Hello, Layout, Part, decode, encode
+from byzsgd.protocol import Message, Pull
+from byzsgd.wire import KINDS, Assembly, Credit, Hello, Layout, Part, decode, encode
 
 Body: TypeAlias = Any
 """A chunk as the socket takes it. One body serves all receivers."""
@@ -25,7 +25,7 @@ Body: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A vector ready to be sent: the same object to every receiver."""
+    """A vector ready to be sent, the same object to every receiver; or a pull, without bodies."""
 
     kind: int
     step: int
@@ -47,6 +47,7 @@ class Flow:
         self.dropped: Counter[str] = Counter()
         self._receive = _Receive(layout, window)
         self._outbox: deque[Parcel] = deque()
+        self._pull: Parcel | None = None
         self._index = 0
         self._sent = 0
         self._allowed: Credit | None = None
@@ -71,9 +72,13 @@ class Flow:
     def put(self, parcel: Parcel) -> None:
         """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it.
 
-        What is said again while it still waits to be sent is not queued twice.
+        What is said again while it still waits to be sent is not queued twice. A pull takes no
+        room and is never stale: whoever is far ahead answers with what it has.
         """
         if any(parcel.key == waiting.key for waiting in self._outbox):
+            return
+        if not parcel.bodies:
+            self._pull = parcel  # an older wish is of no use any more
             return
         self._outbox.append(parcel)
         begun = 1 if self._index else 0
@@ -103,6 +108,8 @@ class Flow:
                 self._credit(part.credit)
                 if part.kind not in self.hears:
                     raise WireError("kind", f"{part.kind} is not heard from this peer")
+                if part.kind == KINDS[Pull]:
+                    return self._receive.ask(part, body)
                 if body is None:
                     raise WireError("frames", "a part without its chunk")
                 return self._receive.feed(part, body)
@@ -117,23 +124,31 @@ class Flow:
         """Whether the peer must be told of its credit without waiting for a vector of ours."""
         return self._receive.credit_due and self._allowed is not None
 
-    def _next_part(self) -> tuple[bytes, Body] | None:
+    def _next_part(self) -> tuple[bytes, Body | None] | None:
         if self._allowed is None:
             return None
         while self._outbox and not self._index and self._outbox[0].step < self._allowed.floor:
             self._outbox.popleft()
             self.dropped["stale"] += 1
-        if not self._outbox or (not self._index and self._sent >= self._allowed.count):
+        waiting = self._pull if self._pull and not self._index else next(iter(self._outbox), None)
+        if not waiting or (not self._index and self._sent >= self._allowed.count):
             return None
-        parcel, index = self._outbox[0], self._index
+        index = self._index
         self._sent += index == 0
+        self._sent_one(waiting)
+        epoch, credit = self._allowed.epoch, self._receive.tell()
+        head = Part(waiting.kind, epoch, waiting.step, waiting.round, index, credit)
+        return encode(head), waiting.bodies[index] if waiting.bodies else None
+
+    def _sent_one(self, parcel: Parcel) -> None:
+        """A pull goes as a whole, and a vector chunk by chunk."""
+        if parcel is self._pull:
+            self._pull = None
+            return
         self._index += 1
         if self._index == len(parcel.bodies):
             self._outbox.popleft()
             self._index = 0
-        epoch, credit = self._allowed.epoch, self._receive.tell()
-        head = Part(parcel.kind, epoch, parcel.step, parcel.round, index, credit)
-        return encode(head), parcel.bodies[index]
 
     def _greeted(self, run: bytes, credit: Credit, asks: bool) -> None:
         if run != self.run:
@@ -182,14 +197,25 @@ class _Receive:
         return self._granted > self._told and self._told - self._begun <= self._window // 2
 
     def feed(self, part: Part, body: memoryview) -> Message | None:
+        self._admit(part)
+        message = self._assembly.feed(part, body)
+        if message is not None:
+            self._delivered += 1
+            self._held += 1
+        return message
+
+    def ask(self, part: Part, body: memoryview | None) -> Pull:
+        """A pull takes credit like a vector, and no memory: it is not held."""
+        if body is not None or part.index:
+            raise WireError("frames", "a pull is one header and nothing else")
+        self._admit(part)
+        self._delivered += 1
+        return Pull(part.step)
+
+    def _admit(self, part: Part) -> None:
         if part.epoch != self._epoch:
             raise WireError("epoch", f"{part.epoch}, not {self._epoch}")
         if part.index == 0:
             if self._begun >= self._granted:
                 raise WireError("credit", f"vector {self._begun + 1} of {self._granted}")
             self._begun += 1
-        message = self._assembly.feed(part, body)
-        if message is not None:
-            self._delivered += 1
-            self._held += 1
-        return message

@@ -8,21 +8,20 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
 from byzsgd.cluster import REPEATED, Cluster, NodeId
 from byzsgd.compute import Compute
 from byzsgd.errors import ConfigError, WireError
-from byzsgd.observe import Observer, Outcome, Stopwatch
+from byzsgd.observe import Lags, Observer, Outcome, Stopwatch
 from byzsgd.protocol import (
     Done,
     Effect,
     Event,
     Machine,
     Message,
-    Model,
     Prepare,
     Received,
     Save,
@@ -30,12 +29,17 @@ from byzsgd.protocol import (
     SetTimer,
     Started,
     TimerFired,
+    round_of,
+    vector_of,
 )
 from byzsgd.runtime.flow import Parcel
 from byzsgd.runtime.lane import Lane
 from byzsgd.runtime.slow import SlowLane
 from byzsgd.runtime.transport import Transport
-from byzsgd.wire import KINDS, Layout, frames_of, vector_of
+from byzsgd.wire import KINDS, Layout, frames_of
+
+WORTH_PREPARING: Final = 1 << 20
+"""Of shorter vectors going to the lane and back takes longer than what could be done there."""
 
 
 class Node:
@@ -61,6 +65,7 @@ class Node:
         self.machine = machine
         self.observer = observer
         self.refusals: Counter[tuple[NodeId, str]] = Counter()
+        self.lags = Lags()
         self._compute = compute
         self._layout = layout
         self._save = save
@@ -73,6 +78,7 @@ class Node:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._watch = Stopwatch(time.monotonic())
         self._strangers: set[NodeId] = set()
+        self._busy_s = 0.0
 
     def start(self, transport: Transport) -> None:
         self._transport = transport
@@ -105,6 +111,8 @@ class Node:
         # Not the loop's time: that is of whole milliseconds.
         self._watch.enter(self.machine.phase, time.monotonic())
         if self.machine.step != step:
+            self._watch.add({"send_s": self._transport.busy_s() - self._busy_s})
+            self._busy_s = self._transport.busy_s()
             self.observer.stepped(self.machine.step, self._watch.lap())
         if (self.machine.step, self.machine.phase) != (step, phase):
             self._transport.grant(self.machine.step, self.machine.kept)
@@ -119,6 +127,7 @@ class Node:
             self._transport.grant(self.machine.step, lambda peer: min(kept(peer), self._spare))
 
     def received(self, sender: NodeId, message: Message) -> None:
+        self.lags.heard(self.machine.step, message)
         self.dispatch(Received(sender, message))
 
     def refused(self, sender: NodeId, error: WireError) -> None:
@@ -144,6 +153,8 @@ class Node:
             case Done():
                 # After whatever is still to be saved.
                 self._lane.submit(lambda: None, lambda _: self.observer.happened("done", {}))
+            case Prepare() if self._layout.nbytes < WORTH_PREPARING:
+                pass
             case Prepare():
                 self._lane.submit(lambda: self._compute.prepare(effect), self._watch.add)
             case computation:
@@ -152,7 +163,9 @@ class Node:
     def _send(self, effect: Send) -> None:
         """Encode once for all receivers: a view of float32, any other type is work for the lane."""
         vector = vector_of(effect.message)
-        if self._layout.dtype == "float32":
+        if vector is None:
+            self._ship(effect, [], 0.0)
+        elif self._layout.dtype == "float32":
             self._ship(effect, *self._encode(vector))
         else:
             self._lane.submit(
@@ -168,8 +181,7 @@ class Node:
     def _ship(self, effect: Send, frames: list[memoryview], seconds: float) -> None:
         self._watch.add({"encode_s": seconds})
         message = effect.message
-        round_ = message.round if isinstance(message, Model) else 0
-        parcel = Parcel(KINDS[type(message)], message.step, round_, frames)
+        parcel = Parcel(KINDS[type(message)], message.step, round_of(message), frames)
         self._transport.send(effect.to, parcel)
 
     def _set_timer(self, name: str, step: int, at: float) -> None:

@@ -1,5 +1,6 @@
 """What holds of the protocol in every world, and of each machine whatever happens to it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.faults import Chance, Delay, Exponential, FaultPlan, Partition, Slow
 from byzsgd.protocol import (
+    Change,
     ComputeGradient,
     Contract,
     Contracted,
@@ -22,6 +24,7 @@ from byzsgd.protocol import (
     GradientComputed,
     Message,
     Model,
+    Pull,
     Quorum,
     Received,
     Send,
@@ -325,6 +328,87 @@ def test_without_catching_up_nothing_is_said_twice() -> None:
         assert world.history.repeats == 0
 
 
+# -- rounds with a deadline ------------------------------------------------------------------------
+
+
+def in_rounds(steps: int, gather_every: int, **more: Any) -> Plan:
+    """Rounds that last long enough for two delays, and not much longer."""
+    return Plan(steps, gather_every, mode="sync", deadline_s=0.2, **{"patience_s": 0.5, **more})
+
+
+def judged(world: Played) -> Counter[str]:
+    """What became of the models that honest workers pulled."""
+    machines = [world.machines[node] for node in world.honest]
+    workers = [one for one in machines if isinstance(one, Worker)]
+    return sum((Counter(verdict for _, verdict in w.judged.elements()) for w in workers), Counter())
+
+
+@pytest.mark.parametrize("cluster", SHAPES, ids=shape)
+def test_all_finish_and_one_model_is_enough_where_nobody_lies(cluster: Cluster) -> None:
+    fates = Counter[str]()
+    for seed, gather_every in enumerate((1, 3, 50)):
+        world = Played(cluster, in_rounds(9, gather_every, patience_s=9.0), seed)
+        assert world.unfinished == {}
+        pulls = gather_every > 1 and cluster.servers > 1  # else one model is a quorum
+        assert (judged(world)["accepted"] > 0) == pulls
+        fates += judged(world)
+    assert fates["accepted"] >= fates["lipschitz"] + fates["outlier"]
+
+
+@pytest.mark.parametrize("kind", LIARS)
+@pytest.mark.parametrize("cluster", UNTRUSTED, ids=shape)
+def test_all_finish_with_as_many_liars_of_one_kind_as_declared(
+    cluster: Cluster, kind: type[Liar]
+) -> None:
+    lying = (*cluster.server_ids[: cluster.f_servers], *cluster.worker_ids[: cluster.f_workers])
+    for seed, (gather_every, rounds) in enumerate(((1, 1), (3, 2), (50, 1))):
+        plan = in_rounds(8, gather_every, gather_rounds=rounds)
+        world = Played(cluster, plan, seed, dict.fromkeys(lying, kind))
+        assert world.unfinished == {}, (seed, kind)
+
+
+@pytest.mark.parametrize("loss", [0.02, 0.1])
+@pytest.mark.parametrize("cluster", UNTRUSTED, ids=shape)
+def test_all_finish_though_wishes_models_and_gradients_are_lost(
+    cluster: Cluster, loss: float
+) -> None:
+    lying = (*cluster.server_ids[: cluster.f_servers], *cluster.worker_ids[: cluster.f_workers])
+    for seed, gather_every in enumerate((1, 3, 50)):
+        liars = {node: LIARS[(node.index + seed) % len(LIARS)] for node in lying}
+        world = Played(
+            cluster, in_rounds(10, gather_every, patience_s=0.3), seed, liars, losing(loss)
+        )
+        assert world.unfinished == {}, (seed, liars)
+
+
+@pytest.mark.parametrize("node", [S[1], W[1]])
+@pytest.mark.parametrize("gather_every", [3, 50])
+def test_who_is_slower_than_a_round_finishes_too(node: NodeId, gather_every: int) -> None:
+    """A worker that is left behind skips, a server catches up; nobody waits for ever."""
+    liars = {S[0]: Mute, W[0]: Mute}
+    plan = in_rounds(16, gather_every)
+    for seed in range(2):
+        world = Played(MIDDLE, plan, seed, liars, slow(node, 20.0))
+        assert world.unfinished == {}
+
+
+def test_without_catching_up_all_finish_as_long_as_nothing_is_lost() -> None:
+    for cluster in UNTRUSTED:
+        world = Played(cluster, in_rounds(9, 3, catch_up=False), 1, random_liars(cluster, 1))
+        assert world.unfinished == {}
+
+
+@pytest.mark.parametrize("cluster", UNTRUSTED, ids=shape)
+def test_medians_stay_between_honest_models_in_rounds_too(cluster: Cluster) -> None:
+    """And no extreme model that was pulled is believed (the checkers look)."""
+    fates = Counter[str]()
+    for seed in range(3):
+        world = extreme(cluster, in_rounds(24, 6), seed, NETWORK)
+        fates += judged(world)
+    assert fates["outlier"] + fates["lipschitz"] > 0
+    assert fates["accepted"] > 0
+
+
 # -- safety --------------------------------------------------------------------------------------
 
 
@@ -335,10 +419,18 @@ def numbers(node: NodeId, effect: Computation) -> Event:
             return Updated(step, params - 0.1 * median(vector for _, vector in gradients))
         case Contract(step, models):
             return Contracted(step, median(params for _, params in models))
-        case ComputeGradient(step, params):
-            return GradientComputed(step, params + draw("noise", node, step) - 0.5)
+        case ComputeGradient(step, params, last, last_params):
+            gradient = params + draw("noise", node, step) - 0.5
+            return GradientComputed(step, gradient, measured(gradient, params, last, last_params))
         case Forge():
             raise AssertionError
+
+
+def measured(gradient: float, params: float, last: Any, last_params: Any) -> Change | None:
+    if last_params is None:
+        return None
+    guess = last_params - 0.1 * last
+    return Change(abs(guess - params), abs(gradient - last), abs(0.1 * last))
 
 
 class Extremist(Equivocator):
@@ -389,6 +481,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Model, STEPS, st.just("m"), st.integers(-1, 3)),
     st.builds(Gradient, STEPS, st.just("g")),
     st.builds(Whisper, STEPS, st.just("w")),
+    st.builds(Pull, STEPS),
 )
 ANSWER, TIMER = "answer", "timer"
 """Stand for the answer to the latest computation asked for, so that machines get anywhere, and for
@@ -399,7 +492,7 @@ EVENTS: st.SearchStrategy[Any] = st.one_of(
     st.builds(Updated, STEPS, st.just("u")),
     st.builds(Contracted, STEPS, st.just("c")),
     st.builds(GradientComputed, STEPS, st.just("d")),
-    st.builds(TimerFired, st.sampled_from(["patience", "other"]), STEPS),
+    st.builds(TimerFired, st.sampled_from(["patience", "deadline", "pull", "other"]), STEPS),
     st.just(Started()),
     st.sampled_from([ANSWER, TIMER]),
 )
@@ -408,6 +501,7 @@ PLANS = st.builds(
     steps=st.integers(1, 6),
     gather_every=st.integers(1, 3),
     gather_rounds=st.integers(1, 2),
+    mode=st.sampled_from(["async", "sync"]),
     window=st.integers(1, 4),
     catch_up=st.booleans(),
 )

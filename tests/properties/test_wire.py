@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model
+from byzsgd.protocol import Gradient, Message, Model, vector_of
 from byzsgd.wire import (
     HEADER_BYTES_MAX,
     KINDS,
@@ -23,7 +23,6 @@ from byzsgd.wire import (
     encode,
     frames_of,
     stack,
-    vector_of,
 )
 
 RELAXED = settings(deadline=None, max_examples=100)

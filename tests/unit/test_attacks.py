@@ -46,6 +46,16 @@ def test_sign_flip_takes_the_liars_own_vector_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("factor", [None, 1.0, 0.0, -2.5])
+def test_scale_makes_the_liars_own_vector_longer(dtype: torch.dtype, factor: float | None) -> None:
+    vectors = honest(dtype=dtype)
+    options: dict[str, Any] = {} if factor is None else {"factor": factor}
+    lie = forge("scaled", vectors, **options)
+    times = 10.0 if factor is None else factor
+    close(lie, [times * value for value in vectors[0].double().tolist()])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_nan_is_nan_everywhere(shape: tuple[int, int], dtype: torch.dtype) -> None:
     lie = forge("nan", honest(shape, dtype))
@@ -182,6 +192,7 @@ def test_every_attack_has_its_name_and_says_what_it_does(name: str) -> None:
 def test_options_are_what_an_experiment_may_set() -> None:
     assert {name: attack.options for name, attack in ATTACKS.items()} == {
         "sign_flip": ("factor",),
+        "scale": ("factor",),
         "nan": (),
         "alie": ("z",),
         "equivocate": ("scale",),
@@ -189,6 +200,7 @@ def test_options_are_what_an_experiment_may_set() -> None:
         "crash": ("step",),
         "desert": ("step", "stagger"),
         "flood": ("copies",),
+        "stale": ("lag",),
     }
 
 

@@ -33,6 +33,7 @@ from byzsgd.protocol import (
     Updated,
     Whisper,
     Worker,
+    vector_of,
 )
 from byzsgd.training.flat import FlatModel
 from byzsgd.training.gradient import GradientSettings
@@ -281,8 +282,7 @@ def lies_of(me: NodeId, forge: Forge) -> tuple[Send, ...]:
 
 
 def vector_in(send: Send) -> torch.Tensor:
-    message = send.message
-    vector = message.params if isinstance(message, Model) else message.vector
+    vector = vector_of(send.message)
     assert isinstance(vector, torch.Tensor)
     return vector
 

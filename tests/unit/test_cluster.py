@@ -3,10 +3,11 @@
 import math
 import re
 import sys
+from typing import get_args
 
 import pytest
 
-from byzsgd.cluster import Cluster, NodeId, Plan, gather_period
+from byzsgd.cluster import Cluster, Mode, NodeId, Plan, gather_period
 from byzsgd.errors import ConfigError
 
 TOLERANT = Cluster(servers=5, workers=7, f_servers=1, f_workers=2)
@@ -207,14 +208,29 @@ def test_saving_may_be_left_out_but_not_be_negative(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
-def test_patience_is_a_positive_finite_time(value: float) -> None:
-    with pytest.raises(ConfigError, match=r"patience_s = .*: must be a positive time in seconds"):
-        Plan(steps=1, patience_s=value)
+@pytest.mark.parametrize("name", ["patience_s", "deadline_s"])
+def test_patience_and_deadline_are_positive_finite_times(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} = .*: must be a positive time in seconds"):
+        Plan(steps=1, **{name: value})  # type: ignore[arg-type]
 
 
-def test_only_one_mode_is_known() -> None:
-    with pytest.raises(ConfigError, match="mode = 'fast': only 'async'"):
+def test_two_modes_are_known() -> None:
+    with pytest.raises(ConfigError, match='mode = \'fast\': must be "async" or "sync"'):
         Plan(steps=1, mode="fast")  # type: ignore[arg-type]
+
+
+def test_in_rounds_all_gradients_are_awaited_and_servers_scatter_at_gathers_only() -> None:
+    cluster, steps = Cluster(5, 7, f_servers=1, f_workers=2), range(10)
+    assert (cluster.gradients_awaited("async"), cluster.gradients_awaited("sync")) == (5, 7)
+    asynchronous, rounds = (Plan(9, gather_every=3, mode=mode) for mode in get_args(Mode))
+    assert [step for step in steps if asynchronous.scatters_at(step)] == [*steps]
+    assert [step for step in steps if rounds.scatters_at(step)] == [0, 3, 6, 9]
+
+
+def test_in_rounds_a_worker_says_as_much_again_as_others_can_keep() -> None:
+    assert [Plan(9, window=window).gradients_repeated for window in (1, 4, 9)] == [2, 2, 2]
+    rounds = [Plan(9, mode="sync", window=window).gradients_repeated for window in (1, 4, 9)]
+    assert rounds == [2, 3, 8]
 
 
 def test_servers_gather_on_arriving_at_multiples_of_the_period_but_not_at_the_start() -> None:

@@ -28,6 +28,7 @@ from byzsgd.protocol import (
     Send,
     Update,
     Updated,
+    vector_of,
 )
 from byzsgd.protocol.effects import Computation, Inputs
 from byzsgd.training.batches import batch_indices
@@ -36,7 +37,7 @@ from byzsgd.training.flat import FlatModel
 from byzsgd.training.gradient import GradientSettings
 from byzsgd.training.schedule import Schedule
 from byzsgd.training.task import Task
-from byzsgd.wire import DType, Frames, Layout, frames_of, vector_of
+from byzsgd.wire import DType, Frames, Layout, frames_of
 from tests.world import servers, workers
 
 CLUSTER = Cluster(servers=5, workers=7, f_servers=1, f_workers=2)
@@ -171,6 +172,43 @@ def test_dropout_draws_from_seed_worker_and_step() -> None:
     assert len({tuple(vector.tolist()) for vector in drawn}) > 4
 
 
+@pytest.mark.parametrize("frames", [False, True])
+@pytest.mark.parametrize("step", [1, 30])
+def test_how_far_a_pulled_model_is_from_the_step_before_is_measured(
+    step: int, frames: bool
+) -> None:
+    """By the rate of the step before, which led from there to here."""
+    here, before, last = (random_vector(seed) for seed in (3, 4, 5))
+    models = [received(one, "float32", 8) if frames else one for one in (here, before)]
+    node = compute(gradient=GradientSettings(momentum=0.9))
+    outcome = node.run(ComputeGradient(step, models[0], last, models[1]))
+    assert isinstance(outcome.event, GradientComputed)
+    moved = [RATE.at(step - 1) * g for g in last.tolist()]
+    guess = [b - m for b, m in zip(before.tolist(), moved, strict=True)]
+    expected = (
+        math.dist(guess, here.tolist()),
+        math.dist(result(outcome).tolist(), last.tolist()),
+        math.hypot(*moved),
+    )
+    change = outcome.event.change
+    assert change
+    assert (change.model, change.gradient, change.stride) == pytest.approx(expected, rel=1e-5)
+    alone = compute(gradient=GradientSettings(momentum=0.9)).run(ComputeGradient(step, here, last))
+    assert torch.equal(result(alone), result(outcome)), "to be measured changes nothing"
+    assert isinstance(alone.event, GradientComputed)
+    assert alone.event.change is None
+
+
+def test_what_is_no_number_is_measured_as_none() -> None:
+    lie = torch.full((D,), math.nan)
+    event = compute().run(ComputeGradient(1, lie, random_vector(5), random_vector(4))).event
+    assert isinstance(event, GradientComputed)
+    assert event.change
+    assert math.isnan(event.change.model)
+    assert math.isnan(event.change.gradient)
+    assert event.change.stride > 0
+
+
 def test_a_server_has_no_data_and_computes_no_gradient() -> None:
     with pytest.raises(AssertionError, match="server-0 has no data"):
         compute(S[0]).run(ComputeGradient(0, random_vector(1)))
@@ -302,6 +340,11 @@ TWICE: Mapping[str, tuple[NodeId, Computation, Computation]] = {
         ComputeGradient(0, random_vector(0), random_vector(1)),
         ComputeGradient(1, random_vector(2), random_vector(3)),
     ),
+    "gradient at a pulled model": (
+        W[0],
+        ComputeGradient(1, random_vector(0), random_vector(1), random_vector(2)),
+        ComputeGradient(2, random_vector(2), random_vector(3), random_vector(4)),
+    ),
     "update": (
         S[0],
         Update(0, PARAMS, inputs(W[:5], HONEST)),
@@ -338,8 +381,8 @@ def test_a_result_shares_no_memory_with_what_was_given(name: str) -> None:
 
 def vectors_in(effect: Computation) -> list[Tensor]:
     match effect:
-        case ComputeGradient(_, params, last):
-            return [params, last]
+        case ComputeGradient(_, params, last, last_params):
+            return [params, last, *([] if last_params is None else [last_params])]
         case Update(_, params, gradients):
             return [params, *(vector for _, vector in gradients)]
         case Contract(_, models):

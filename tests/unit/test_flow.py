@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model
+from byzsgd.protocol import Gradient, Message, Model, Pull
 from byzsgd.runtime.flow import Flow, Parcel
 from byzsgd.wire import KINDS, Credit, Hello, Layout, Part, decode, encode
 
 RUN = bytes(range(16))
 LAYOUT = Layout(6, chunk_bytes=8)
 """Three chunks."""
-MODEL, GRADIENT = KINDS[Model], KINDS[Gradient]
+MODEL, GRADIENT, PULL = KINDS[Model], KINDS[Gradient], KINDS[Pull]
 Frames = tuple[bytes, bytes | None]
 
 
@@ -84,6 +84,74 @@ def refusal(end: End, head: Hello | Credit | Part | bytes, body: bytes | None = 
     with pytest.raises(WireError) as caught:
         end.flow.hear(data, None if body is None else memoryview(body))
     return caught.value.reason
+
+
+# -- pulls ---------------------------------------------------------------------------------------
+
+
+def pulls(window: int = 4) -> tuple[End, End]:
+    """A server that hears gradients and pulls, and a worker that has greeted it."""
+    server, worker = ends(window)
+    server.flow.hears = frozenset({GRADIENT, PULL})
+    exchange(server, worker)
+    return server, worker
+
+
+def wish(step: int) -> Parcel:
+    return Parcel(PULL, step, 0, [])
+
+
+def test_a_pull_is_a_header_and_goes_between_vectors() -> None:
+    server, worker = pulls()
+    worker.flow.put(parcel(3, GRADIENT))
+    first = worker.flow.next()
+    worker.flow.put(wish(4))
+    said = [first, *worker.say()] if first else []
+    assert [body is None for _, body in said] == [False, False, False, True]
+    for frames in said:
+        server.hear(frames)
+    assert server.heard[1:] == [Pull(4)]
+    assert server.steps == [3, 4]
+
+
+def test_only_the_newest_wish_is_sent_and_it_displaces_no_vector() -> None:
+    server, worker = pulls(window=2)
+    for step in range(2):
+        worker.flow.put(parcel(step, GRADIENT))
+    for step in range(5):
+        worker.flow.put(wish(step))
+    exchange(server, worker)
+    assert [type(message) for message in server.heard] == [Pull, Gradient]
+    assert server.steps == [4, 0], "credit is for two"
+    server.flow.grant(0, 1)
+    exchange(server, worker)
+    assert server.steps == [4, 0, 1]
+    assert not worker.flow.dropped
+
+
+def test_a_pull_is_never_stale() -> None:
+    """Whoever is far ahead answers with what it has."""
+    server, worker = pulls()
+    server.flow.grant(50, 0)
+    server.flow.put(parcel(50))  # which tells where the server is
+    exchange(server, worker)
+    worker.flow.put(parcel(1, GRADIENT))
+    worker.flow.put(wish(2))
+    exchange(server, worker)
+    assert server.heard == [Pull(2)]
+    assert worker.flow.dropped == {"stale": 1}
+
+
+def test_pulls_take_credit_or_a_liar_would_pull_without_end() -> None:
+    server, worker = pulls(window=2)
+    epoch = server.flow._receive.tell().epoch
+    head = Part(PULL, epoch, 1, 0, 0, Credit(1, 4, 0))
+    for _ in range(2):
+        assert server.flow.hear(encode(head), None) == Pull(1)
+    assert refusal(server, head) == "credit"
+    assert refusal(server, replace(head, index=1)) == "frames"
+    assert refusal(server, head, b"12345678") == "frames"
+    assert refusal(worker, head) == "kind"
 
 
 # -- greeting ------------------------------------------------------------------------------------

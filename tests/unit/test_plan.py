@@ -24,6 +24,14 @@ def experiment(
     )
 
 
+def test_a_synchronous_step_moves_fewer_models_and_keeps_more_gradients() -> None:
+    """Every worker pulls one model, but for the tenth step; a server takes all gradients."""
+    report = describe(experiment(plan={"mode": "sync", "gather_every": 10}), dimension=1000)
+    assert report.vectors == pytest.approx(7 * 5 + 7 * 0.9 + 7 * 5 / 10 + 5 * 4 / 10)
+    assert report.memory[0].workspace == (7 + 4 + 4) * 4 * 1000
+    assert report.memory[0].outboxes == 11 * (4 + 1) * 4000
+
+
 def test_the_quickstart_by_hand() -> None:
     report = describe(experiment(byzantine={"server-0": {"attack": "nan"}}), dimension=1000)
     servers, workers = report.sides

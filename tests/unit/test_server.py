@@ -2,7 +2,7 @@
 
 import pytest
 
-from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
 from byzsgd.protocol import (
     Contract,
     Contracted,
@@ -15,6 +15,7 @@ from byzsgd.protocol import (
     Message,
     Model,
     Prepare,
+    Pull,
     Received,
     Save,
     Send,
@@ -75,7 +76,7 @@ class Walker(Server):
         return (self.step, self.phase, self.params, repr(held), self.catch_ups)
 
 
-def started(**plan: int | bool | float) -> Walker:
+def started(**plan: int | bool | float | str) -> Walker:
     server = Walker(Plan(**{"steps": 6, "gather_every": 3, **plan}))  # type: ignore[arg-type]
     server.hear(Started())
     return server
@@ -638,6 +639,184 @@ def test_never_leaves_a_computation_that_is_under_way(phase: str) -> None:
     server.hear_from(PEERS, Model(step + 2, "p"))
     assert server.hear(TimerFired("patience", step)) == []
     assert (server.step, server.phase) == (step, phase)
+
+
+# -- rounds with a deadline ----------------------------------------------------------------------
+
+
+def in_rounds(**plan: int | bool | float | str) -> Walker:
+    """A server of the synchronous variant; nothing is scattered at steps 1 and 2."""
+    return started(**{"mode": "sync", "deadline_s": 2.0, **plan})
+
+
+def wish(worker: NodeId, step: int) -> Received:
+    return Received(worker, Pull(step))
+
+
+def shown(effects: list[Effect]) -> list[Effect]:
+    return [e for e in effects if isinstance(e, Send) and e.to[0].role == "worker"]
+
+
+def a_round(server: Walker) -> list[Effect]:
+    """All workers' gradients, and the update."""
+    step = server.step
+    server.hear_from(W, Gradient(step, "g"))
+    return server.hear(Updated(step, f"θ{step + 1}"), now=5.0)
+
+
+def test_a_round_begins_with_a_deadline() -> None:
+    server = Walker(Plan(steps=3, mode="sync", patience_s=9.0, deadline_s=2.0))
+    assert server.hear(Started(), now=10.0) == [
+        Send(W, Model(0, "θ0")),
+        SetTimer("patience", 0, 19.0),
+        SetTimer("deadline", 0, 12.0),
+    ]
+
+
+def test_waits_for_all_gradients_and_not_just_for_a_quorum() -> None:
+    server = in_rounds()
+    assert server.hear_from(W[1:], Gradient(0, "g")) == []
+    assert server.hear_from((W[0],), Gradient(0, "g")) == [
+        Update(0, "θ0", tuple((worker, "g") for worker in W))
+    ]
+
+
+@pytest.mark.parametrize("count", [Q_W, Q_W + 1])
+def test_from_the_deadline_on_goes_on_with_a_quorum_or_more(count: int) -> None:
+    server = in_rounds()
+    server.hear_from(W[:count], Gradient(0, "g"))
+    assert server.hear(TimerFired("deadline", 0)) == [
+        Update(0, "θ0", tuple((worker, "g") for worker in W[:count]))
+    ]
+    assert server.hear_from(W[count:], Gradient(0, "late")) == []
+    assert server.refused == {(worker, "late"): 1 for worker in W[count:]}
+
+
+def test_with_less_than_a_quorum_it_waits_whatever_the_time() -> None:
+    server = in_rounds()
+    server.hear_from(W[: Q_W - 1], Gradient(0, "g"))
+    assert server.hear(TimerFired("deadline", 0)) == []
+    [update] = server.hear_from((W[6],), Gradient(0, "g"))
+    assert update == Update(0, "θ0", tuple((worker, "g") for worker in (*W[: Q_W - 1], W[6])))
+
+
+def test_a_deadline_of_one_round_is_none_of_the_next() -> None:
+    server = in_rounds()
+    server.hear(TimerFired("deadline", 0))
+    a_round(server)
+    assert server.hear(TimerFired("deadline", 0)) == []
+    assert server.hear_from(W[:Q_W], Gradient(1, "g")) == []
+    assert server.phase == "gradients"
+    assert only(server.hear(TimerFired("deadline", 1)), Update) != []
+
+
+def test_gradients_that_were_early_are_a_quorum_only_once_the_deadline_is_over() -> None:
+    server = in_rounds()
+    server.hear_from(W[:6], Gradient(1, "early"))
+    server.hear_from(W, Gradient(0, "g"))
+    effects = server.hear(Updated(0, "θ1"))
+    assert only(effects, Update) == []
+    assert only(server.hear(TimerFired("deadline", 1)), Update) == [
+        Update(1, "θ1", tuple((worker, "early") for worker in W[:6]))
+    ]
+
+
+def test_who_has_rejoined_waits_for_a_deadline_of_its_own() -> None:
+    server = in_rounds(gather_every=1)
+    server.hear(TimerFired("deadline", 0))
+    server.hear_from(PEERS, Model(3, "p", 1))
+    effects = server.hear(Contracted(3, "m"), now=8.0)
+    assert SetTimer("deadline", 3, 10.0) in effects
+    assert server.hear_from(W[:Q_W], Gradient(3, "g")) == []
+
+
+def test_in_the_asynchronous_mode_there_is_no_deadline() -> None:
+    server = Walker(Plan(steps=3, deadline_s=2.0))
+    effects = [*server.hear(Started()), *server.update()]
+    assert {effect.name for effect in effects if isinstance(effect, SetTimer)} == {"patience"}
+
+
+# -- showing a model to those who pull it ----------------------------------------------------------
+
+
+def test_between_gathers_a_model_is_shown_to_those_who_asked_for_it() -> None:
+    server = in_rounds()
+    assert server.hear(wish(W[4], 1), wish(W[2], 1), wish(W[3], 2)) == []
+    effects = a_round(server)
+    assert shown(effects) == [Send((W[2], W[4]), Model(1, "θ1"))]
+    assert shown(a_round(server)) == [Send((W[3],), Model(2, "θ2"))]
+
+
+@pytest.mark.parametrize("phase", ["gradients", "updating"])
+def test_who_asks_for_a_model_that_is_there_is_answered_at_once(phase: str) -> None:
+    server = in_rounds()
+    a_round(server)
+    if phase == "updating":
+        server.hear_from(W, Gradient(1, "g"))
+    assert server.phase == phase
+    for worker, step in ((W[0], 0), (W[1], 1), (W[2], -3)):
+        assert server.hear(wish(worker, step)) == [Send((worker,), Model(1, "θ1"))]
+    assert server.hear(wish(W[0], 2)) == []
+
+
+def test_a_model_is_shown_twice_to_who_asks_again_and_no_more() -> None:
+    server = in_rounds()
+    a_round(server)
+    answers = [server.hear(wish(W[0], 1)) for _ in range(50)]
+    assert [len(answer) for answer in answers] == [1] * REPEATED + [0] * (50 - REPEATED)
+    a_round(server)
+    assert server.hear(wish(W[0], 1)) == [Send((W[0],), Model(2, "θ2"))]
+
+
+@pytest.mark.parametrize("phase", ["models", "contracting"])
+def test_who_asks_during_a_gather_is_answered_after_it(phase: str) -> None:
+    server = in_rounds(gather_every=2)
+    a_round(server)
+    a_round(server)
+    if phase == "contracting":
+        server.hear_from(PEERS[:3], Model(2, "p"))
+    assert server.phase == phase
+    assert server.hear(wish(W[0], 1), wish(W[1], 3)) == []
+    server.hear_from(PEERS[:3], Model(2, "p"))
+    effects = server.hear(Contracted(2, "m"))
+    assert shown(effects) == [Send(W, Model(2, "m"))], "as everybody is"
+    assert server.hear(TimerFired("patience", 1)) == []
+    assert shown(a_round(server)) == [Send((W[1],), Model(3, "θ3"))]
+
+
+def test_who_asks_after_the_end_is_shown_the_result() -> None:
+    server = in_rounds(steps=1)
+    server.hear(wish(W[5], 0))
+    effects = a_round(server)
+    assert shown(effects) == []
+    assert server.hear(wish(W[5], 0)) == [Send((W[5],), Model(1, "θ1"))]
+
+
+@pytest.mark.parametrize("sender", [S[1], NodeId("worker", 7), NodeId("server", 5)])
+def test_only_workers_of_this_cluster_are_answered(sender: NodeId) -> None:
+    server = in_rounds()
+    assert server.hear(wish(sender, 0)) == []
+    assert server.refused == {(sender, "unasked"): 1}
+
+
+@pytest.mark.parametrize("step", [6, 7, 10**9])
+def test_what_is_no_step_that_anybody_computes_at_cannot_be_asked_for(step: int) -> None:
+    server = in_rounds()
+    assert server.hear(wish(W[0], step)) == []
+    assert server.refused == {(W[0], "unasked"): 1}
+
+
+def test_in_the_asynchronous_mode_nobody_is_answered() -> None:
+    server = started()
+    assert server.hear(wish(W[0], 0)) == []
+    assert server.refused == {(W[0], "unasked"): 1}
+
+
+def test_who_waits_in_vain_shows_its_models_to_all() -> None:
+    server = in_rounds()
+    a_round(server)
+    again = server.hear(TimerFired("patience", 1))
+    assert shown(again) == [Send(W, Model(0, "θ0")), Send(W, Model(1, "θ1"))]
 
 
 # -- phases --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model, Whisper
+from byzsgd.protocol import Gradient, Message, Model, Whisper, vector_of
 from byzsgd.wire import (
     ALIGNED_BYTES,
     HEADER_BYTES_MAX,
@@ -26,7 +26,6 @@ from byzsgd.wire import (
     frames_of,
     message_of,
     stack,
-    vector_of,
 )
 
 CREDIT = Credit(1, 2, 3)
@@ -73,7 +72,7 @@ def test_another_version_is_refused(version: object) -> None:
     assert refusal(version, 5, 1, 2, 3) == "version"
 
 
-@pytest.mark.parametrize("kind", [0, 6, -1, 255, True, 1.0, None, "1", b"\x01", [1], 1 << 63])
+@pytest.mark.parametrize("kind", [0, 7, -1, 255, True, 1.0, None, "1", b"\x01", [1], 1 << 63])
 def test_another_kind_is_refused(kind: object) -> None:
     assert refusal(1, kind, 1, 2, 3, 4, 5, 6, 7) == "header"
 

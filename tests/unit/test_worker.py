@@ -4,6 +4,7 @@ import pytest
 
 from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.protocol import (
+    Change,
     ComputeGradient,
     Contract,
     Contracted,
@@ -15,6 +16,7 @@ from byzsgd.protocol import (
     GradientComputed,
     Message,
     Model,
+    Pull,
     Received,
     Send,
     SetTimer,
@@ -58,10 +60,10 @@ class Walker(Worker):
     @property
     def state(self) -> tuple[object, ...]:
         """All that a refused message must not change; counters are not part of it."""
-        return (self.step, self.phase, repr(self.models._held), self._last, self.catch_ups)
+        return (self.step, self.phase, repr(self.models._held), self._belief.last, self.catch_ups)
 
 
-def started(**plan: int | bool | float) -> Walker:
+def started(**plan: int | bool | float | str) -> Walker:
     worker = Walker(Plan(**{"steps": 6, "gather_every": 3, **plan}))  # type: ignore[arg-type]
     worker.hear(Started())
     return worker
@@ -174,6 +176,8 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
         Received(S[0], Gradient(0, "a gradient from a server")),
         Received(workers(2)[1], Gradient(0, "a gradient from a worker")),
         Received(S[0], Whisper(1, "psst")),
+        Received(S[0], Pull(0)),
+        Received(workers(2)[1], Pull(0)),
         Received(S[0], Model(1, "of a gather's second round", 1)),
         Received(S[0], Model(1, "of no round", -1)),
         Received(S[0], Model(7, "of no step: there are six, from 0")),
@@ -185,6 +189,7 @@ def test_late_duplicate_surplus_and_early_are_counted_by_sender() -> None:
         Forged(()),
         TimerFired("patience", 7),
         TimerFired("deadline", 0),
+        TimerFired("pull", 0),
     ],
     ids=lambda event: str(event)[:60],
 )
@@ -315,6 +320,239 @@ def test_waits_where_catching_up_is_switched_off() -> None:
     assert (worker.step, worker.phase, worker.catch_ups) == (1, "models", 0)
 
 
+# -- pulling one model ---------------------------------------------------------------------------
+
+NEAR = Change(model=0.5, gradient=1.0, stride=1.0)
+FAR = Change(model=1e9, gradient=1.0, stride=1.0)
+DEADLINE_S = 2.0
+
+
+def pulling(**plan: int | bool | float | str) -> Walker:
+    """A worker of the synchronous variant that has just asked server 1 for its model of step 1."""
+    worker = started(**{"mode": "sync", "deadline_s": DEADLINE_S, **plan})
+    worker.work()
+    assert (worker.step, worker.phase) == (1, "pulling")
+    return worker
+
+
+def pull(worker: Walker, change: Change | None = NEAR) -> list[Effect]:
+    """A whole step by one model."""
+    step = worker.step
+    worker.hear(Received(S[step % 5], Model(step, f"θ{step}")))
+    return worker.hear(GradientComputed(step, f"g{step}", change))
+
+
+def test_at_step_0_it_waits_for_what_all_scatter() -> None:
+    worker = started(mode="sync")
+    worker.hear_from(S[:3], Model(0, "θ"))
+    assert worker.phase == "models"
+    assert worker.hear_from((S[3],), Model(0, "θ")) == [
+        Contract(0, tuple((server, "θ") for server in S[:4]))
+    ]
+
+
+def test_posts_its_wish_beside_its_gradient() -> None:
+    worker = started(mode="sync", deadline_s=DEADLINE_S)
+    worker.hear_from(S[:4], Model(0, "θ"))
+    worker.hear(Contracted(0, "x"))
+    assert worker.hear(GradientComputed(0, "g0"), now=5.0) == [
+        Send(S, Gradient(0, "g0")),
+        Send((S[1],), Pull(1)),
+        SetTimer("pull", 1, 5.0 + DEADLINE_S / 4),
+    ]
+
+
+def test_computes_at_the_one_model_and_has_the_change_measured() -> None:
+    worker = pulling()
+    assert worker.hear(Received(S[1], Model(1, "θ1"))) == [ComputeGradient(1, "θ1", "g0", "x")]
+    effects = worker.hear(GradientComputed(1, "g1", NEAR))
+    assert effects[:2] == [Send(S, Gradient(1, "g1")), Send((S[2],), Pull(2))]
+    assert worker.judged == {(S[1], "accepted"): 1}
+    assert worker.hear(Received(S[2], Model(2, "θ2"))) == [ComputeGradient(2, "θ2", "g1", "θ1")]
+
+
+def test_at_a_gather_it_takes_a_quorum_and_no_single_model() -> None:
+    worker = pulling()
+    pull(worker)
+    effects = pull(worker)
+    assert (worker.step, worker.phase) == (3, "models")
+    assert not [e for e in effects if isinstance(e, Send) and isinstance(e.message, Pull)]
+    assert worker.hear_from(S[:3], Model(3, "θ3")) == []
+    [contract] = worker.hear_from((S[3],), Model(3, "θ3"))
+    assert isinstance(contract, Contract)
+    assert worker.hear(Contracted(3, "x3")) == [ComputeGradient(3, "x3", "g2", None)]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [(FAR, "outlier"), (Change(float("nan"), float("nan"), 1.0), "not finite")],
+)
+def test_what_it_does_not_believe_it_does_not_submit(change: Change, why: str) -> None:
+    worker = pulling()
+    worker.hear(Received(S[1], Model(1, "lie")))
+    assert worker.hear(GradientComputed(1, "bad", change), now=3.0) == [
+        Send((S[2],), Pull(1)),
+        SetTimer("pull", 1, 3.0 + DEADLINE_S / 4),
+    ]
+    assert worker.judged == {(S[1], why): 1}
+    assert worker.hear(Received(S[2], Model(1, "θ1"))) == [ComputeGradient(1, "θ1", "g0", "x")]
+    effects = worker.hear(GradientComputed(1, "good", NEAR))
+    assert effects[0] == Send(S, Gradient(1, "good"))
+
+
+def test_a_rejected_gradient_is_no_momentum() -> None:
+    worker = pulling()
+    worker.hear(Received(S[1], Model(1, "lie")), GradientComputed(1, "bad", FAR))
+    [asked] = only(worker.hear(Received(S[2], Model(1, "θ1"))), ComputeGradient)
+    assert asked == ComputeGradient(1, "θ1", last="g0", last_params="x")
+
+
+def test_asks_another_server_when_one_does_not_answer_in_time() -> None:
+    worker = pulling()
+    assert worker.hear(TimerFired("pull", 1), now=1.0) == [
+        Send((S[2],), Pull(1)),
+        SetTimer("pull", 1, 1.0 + DEADLINE_S / 4),
+    ]
+    assert worker.judged == {(S[1], "late"): 1}
+    late = worker.hear(Received(S[1], Model(1, "after all")))
+    assert late == [ComputeGradient(1, "after all", "g0", "x")]
+
+
+def test_of_several_late_ones_the_next_is_tried_after_a_rejection() -> None:
+    worker = pulling()
+    worker.hear(TimerFired("pull", 1), Received(S[1], Model(1, "lie")))
+    assert worker.hear(Received(S[2], Model(1, "θ1"))) == []
+    effects = worker.hear(GradientComputed(1, "bad", FAR))
+    assert effects == [ComputeGradient(1, "θ1", "g0", "x")]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_after_f_and_one_in_vain_it_asks_all_and_takes_a_quorum(heard: bool) -> None:
+    worker = pulling(patience_s=9.0)
+    if heard:
+        worker.hear(Received(S[1], Model(1, "lie")), GradientComputed(1, "bad", FAR))
+    else:
+        worker.hear(TimerFired("pull", 1))
+    effects = worker.hear(TimerFired("pull", 1), now=1.0)
+    missing = tuple(server for server in S if not (heard and server == S[1]))
+    assert effects == [Send(missing, Pull(1)), SetTimer("patience", 1, 10.0)]
+    assert worker.phase == "models"
+    effects = worker.hear_from(S[1:], Model(1, "θ1"))
+    [contract] = only(effects, Contract)
+    assert contract == Contract(
+        1, tuple((s, "lie" if heard and s == S[1] else "θ1") for s in S[1:])
+    )
+    worker.hear(Contracted(1, "x1"))
+    assert worker.hear(GradientComputed(1, "g1"))[0] == Send(S, Gradient(1, "g1"))
+
+
+def test_only_a_server_that_was_asked_is_believed_alone() -> None:
+    worker = pulling()
+    assert worker.hear_from((S[2], S[4]), Model(1, "unasked")) == []
+    assert worker.phase == "pulling"
+    effects = worker.hear(TimerFired("pull", 1))
+    assert only(effects, ComputeGradient) == [ComputeGradient(1, "unasked", "g0", "x")]
+
+
+def test_only_a_model_of_just_this_step_is_believed_alone() -> None:
+    worker = pulling()
+    assert worker.hear_from((S[1],), Model(0, "θ0")) == []
+    assert worker.hear_from((S[2],), Model(2, "θ2")) == []
+    assert only(worker.hear_from((S[1],), Model(2, "θ2")), ComputeGradient) == []
+    assert worker.phase == "pulling"
+
+
+def test_who_is_ahead_has_the_model_no_more_and_the_next_is_asked_at_once() -> None:
+    worker = pulling()
+    asks, timer = worker.hear_from((S[1],), Model(2, "θ2"))
+    assert asks == Send((S[2],), Pull(1))
+    assert isinstance(timer, SetTimer)
+    assert worker.judged == {(S[1], "late"): 1}
+
+
+def test_a_quorum_that_is_there_anyhow_is_better_than_one() -> None:
+    worker = pulling()
+    assert worker.hear_from(S[2:], Model(1, "θ1")) == []
+    assert worker.hear_from((S[0],), Model(1, "θ1")) == [
+        Contract(1, tuple((server, "θ1") for server in (S[0], *S[2:])))
+    ]
+
+
+def test_who_has_no_gradient_of_the_step_before_cannot_judge() -> None:
+    worker = started(mode="sync", patience_s=2.0)
+    worker.hear_from(S[:4], Model(2, "θ2"))
+    assert (worker.step, worker.phase, worker.catch_ups) == (2, "contracting", 1)
+    skips = pulling(gather_every=6)
+    skips.hear(TimerFired("pull", 1), TimerFired("pull", 1))
+    [contract] = skips.hear_from(S[:4], Model(3, "θ3"))
+    assert isinstance(contract, Contract)
+    assert (skips.step, skips.catch_ups) == (3, 1)
+
+
+def test_goes_on_at_once_where_a_round_was_missed_but_not_while_it_may_be_answered() -> None:
+    worker = pulling(gather_every=6)
+    assert worker.hear_from((S[0], *S[2:]), Model(3, "θ3")) == [], "who was asked is not ahead"
+    assert worker.step == 1
+    worker.hear(TimerFired("pull", 1))
+    effects = worker.hear(TimerFired("pull", 1))
+    assert only(effects, Contract) == [Contract(3, tuple((s, "θ3") for s in (S[0], *S[2:])))]
+
+
+def test_who_waits_in_vain_asks_again() -> None:
+    worker = pulling(patience_s=2.0)
+    worker.hear(TimerFired("pull", 1), TimerFired("pull", 1), Received(S[3], Model(1, "θ1")))
+    assert worker.hear(TimerFired("patience", 1), now=7.0) == [
+        Send(S, Gradient(0, "g0")),
+        Send(S, Pull(1)),
+        SetTimer("patience", 1, 9.0),
+    ]
+
+
+def test_says_again_as_many_gradients_as_a_server_can_keep() -> None:
+    """A few servers may be several steps ahead of the others, where one is enough to go on."""
+    worker = pulling(steps=9, gather_every=9, window=4)
+    for _ in range(4):
+        pull(worker)
+    worker.hear(TimerFired("pull", 5), TimerFired("pull", 5))
+    again = only(worker.hear(TimerFired("patience", 5)), Send)
+    assert [e.message for e in again if isinstance(e, Send)] == [
+        *(Gradient(step, f"g{step}") for step in (2, 3, 4)),
+        Pull(5),
+    ]
+
+
+def test_who_is_done_asks_for_nothing() -> None:
+    worker = pulling(steps=2)
+    pull(worker)
+    assert worker.phase == "done"
+    again = worker.hear(TimerFired("patience", 2))
+    assert not [e for e in again if isinstance(e, Send) and isinstance(e.message, Pull)]
+
+
+def test_a_pulls_time_that_is_over_is_stale() -> None:
+    worker = pulling()
+    for event in (TimerFired("pull", 0), TimerFired("pull", 2)):
+        assert worker.hear(event) == []
+    worker.hear(Received(S[1], Model(1, "θ1")))
+    assert worker.hear(TimerFired("pull", 1)) == []
+    assert worker.phase == "gradient"
+
+
+def test_a_liar_that_waits_for_one_model_judges_none() -> None:
+    liar = Worker(ME, CLUSTER, Plan(6, gather_every=3, mode="sync"), quorum=1)
+    for event in (Started(), Received(S[0], Model(0, "θ")), Contracted(0, "x")):
+        liar.handle(event, 0.0)
+    effects = liar.handle(GradientComputed(0, "g"), 0.0)
+    assert Send(S, Pull(1)) in effects
+    assert liar.handle(Received(S[3], Model(1, "θ")), 0.0) == [Contract(1, ((S[3], "θ"),))]
+
+
+def test_in_the_asynchronous_mode_nothing_is_pulled() -> None:
+    worker = started()
+    effects = [*worker.work(), *worker.work(), *worker.hear(TimerFired("patience", 2))]
+    assert not [e for e in effects if isinstance(e, Send) and isinstance(e.message, Pull)]
+
+
 # -- phases --------------------------------------------------------------------------------------
 
 
@@ -325,7 +563,13 @@ def test_every_way_through_the_phases_is_walked() -> None:
     skips = started()
     skips.hear_from(S, Model(6, "θ"))
     skips.hear(TimerFired("patience", 0))
-    walked = {way for one in (worker, skips) for way in one.walked}
+    rejects, despairs, is_told = pulling(), pulling(), pulling()
+    rejects.hear(Received(S[1], Model(1, "lie")), GradientComputed(1, "g", FAR))
+    despairs.hear(TimerFired("pull", 1), TimerFired("pull", 1))
+    is_told.hear_from(S[1:], Model(1, "θ1"))
+    is_told.hear(GradientComputed(1, "g", FAR))
+    pulls = (rejects, despairs, is_told)
+    walked = {way for one in (worker, skips, *pulls) for way in one.walked}
     assert walked == {(now, next_) for now, ways in PHASES.items() for next_ in ways}
 
 
