@@ -13,9 +13,11 @@ from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import Lines, measures_path
 from byzsgd.experiment.progress import Progress, State, progress_of
 from byzsgd.experiment.record import Record
-from byzsgd.observe import Outcome, Stopwatch
-from byzsgd.protocol import Effect, Event, Save, Vector
+from byzsgd.experiment.totals import told
+from byzsgd.observe import Lags, Outcome, Stopwatch
+from byzsgd.protocol import Effect, Event, Received, Save, Vector
 from byzsgd.protocol.effects import Computation
+from byzsgd.simulation.parts import Rest
 from byzsgd.simulation.watch import Stage, Watcher
 from byzsgd.training.evaluate import evaluate
 from byzsgd.training.flat import FlatModel
@@ -33,6 +35,7 @@ class Chronicle(Watcher):
         self._files: dict[NodeId, Lines] = {}
         self._watches: dict[NodeId, Stopwatch] = {}
         self._steps: dict[NodeId, int] = {}
+        self._lags: dict[NodeId, Lags] = {}
 
     def began(self, stage: Stage) -> None:
         self._machines = stage.machines
@@ -40,9 +43,12 @@ class Chronicle(Watcher):
             self._files[node] = Lines(measures_path(self._record.path, node))
             self._watches[node] = Stopwatch(stage.now)
             self._steps[node] = 0
+            self._lags[node] = Lags()
 
     def handled(self, now: float, node: NodeId, event: Event, effects: Sequence[Effect]) -> None:
         machine, watch = self._machines[node], self._watches[node]
+        if type(event) is Received:
+            self._lags[node].heard(self._steps[node], event.message)
         if machine.phase != watch.phase:
             watch.enter(machine.phase, now)
         if machine.step != self._steps[node]:
@@ -59,6 +65,11 @@ class Chronicle(Watcher):
     def restarted(self, now: float, node: NodeId, step: int, params: Vector) -> None:
         self._steps[node] = step
         self._record.event("restarted", at_s=now, node=str(node), step=step)
+
+    def ended(self, world: Stage, rest: Rest) -> None:
+        for node, machine in self._machines.items():
+            totals = told(self._lags[node], machine)
+            self._record.event("totals", at_s=rest.at_s, node=str(node), **totals)
 
     def close(self) -> None:
         for file in self._files.values():

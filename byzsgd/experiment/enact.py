@@ -139,7 +139,8 @@ class Enactment:
         """
         cluster = self.experiment.cluster
         large = 4 * self.flat.dimension * cluster.workers > SHARED_BYTES_MAX
-        return cluster.q_workers if large else cluster.workers
+        least = cluster.gradients_awaited(self.experiment.plan.mode)
+        return least if large else cluster.workers
 
     def _living(self, cost: Cost) -> Conditions:
         experiment, faults = self.experiment, faults_of(self.experiment)
@@ -150,7 +151,8 @@ class Enactment:
             cost,
             self._scheduler(faults),
             peace_s=math.inf if peace_s is None else peace_s,
-            stall_s=STALL_PATIENCES * (experiment.plan.patience_s + _longest_delay_s(faults)),
+            stall_s=STALL_PATIENCES * (experiment.plan.patience_s + _longest_delay_s(faults))
+            + STALL_ROUNDS * experiment.plan.deadline_s,
         )
 
     def _scheduler(self, faults: FaultPlan) -> Scheduler | None:
@@ -176,12 +178,13 @@ class Enactment:
 
 
 STALL_PATIENCES: Final = 40
-"""So many times a node's patience and a message's way without any step are a stall."""
+STALL_ROUNDS: Final = 4
+"""So many times a node's patience and a message's way, and rounds, without any step are a stall."""
 
 
 def faults_of(experiment: Experiment) -> FaultPlan:
     """The experiment's own, with a delay where it says nothing of any."""
-    plan = experiment.faults.plan(experiment.cluster)
+    plan = experiment.fault_plan
     return plan if plan.delays else replace(plan, delays=(Delay(Exponential(DELAY_S)),))
 
 

@@ -6,7 +6,7 @@ sender that went on writing to what it has said would be found out.
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.protocol import Message, Model
+from byzsgd.protocol import Message, Pull, round_of, vector_of
 from byzsgd.wire import (
     KINDS,
     Assembly,
@@ -17,7 +17,6 @@ from byzsgd.wire import (
     decode,
     encode,
     frames_of,
-    vector_of,
 )
 
 _NO_CREDIT = Credit(0, 0, 0)
@@ -31,6 +30,8 @@ class Wire:
         self._last: tuple[Message, list[tuple[bytes, memoryview]]] | None = None
 
     def __call__(self, sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
+        if isinstance(message, Pull):
+            return message
         assembly = Assembly(self._layout)
         heard: Message | None = None
         try:
@@ -52,5 +53,4 @@ class Wire:
 
 
 def _part(message: Message, index: int) -> Part:
-    round_ = message.round if isinstance(message, Model) else 0
-    return Part(KINDS[type(message)], 0, message.step, round_, index, _NO_CREDIT)
+    return Part(KINDS[type(message)], 0, message.step, round_of(message), index, _NO_CREDIT)

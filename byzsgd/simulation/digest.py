@@ -6,14 +6,14 @@ from struct import pack
 from typing import Final
 
 from byzsgd.cluster import NodeId
-from byzsgd.protocol import Effect, Event, Model, Received, Vector
+from byzsgd.protocol import Effect, Event, Received, Vector, round_of
 from byzsgd.simulation.parts import Rest
 from byzsgd.simulation.trace import told
 from byzsgd.simulation.watch import Watcher
 from byzsgd.simulation.world import World
 
 RECORD: Final = "<dhhhqq"
-KINDS: Final = {"Model": 1, "Gradient": 2, "Whisper": 3}
+KINDS: Final = {"Model": 1, "Gradient": 2, "Whisper": 3, "Pull": 6}
 
 
 class Digest(Watcher):
@@ -32,7 +32,7 @@ class Digest(Watcher):
         if type(event) is Received:
             message = event.message
             kind = KINDS[type(message).__name__]
-            round_ = message.round if type(message) is Model else 0
+            round_ = round_of(message)
             who, sender = self._of(node), self._of(event.sender)
             self._hash.update(pack(RECORD, now, who, sender, kind, message.step, round_))
         else:

@@ -24,6 +24,7 @@ from byzsgd.protocol import (
     Message,
     Model,
     Prepare,
+    Pull,
     Received,
     Save,
     Send,
@@ -134,6 +135,8 @@ def of(message: Message, show: Show = silent) -> str:
             return f"model {step}{f'.{round_}' if round_ else ''}{show(params)}"
         case Gradient(step, vector):
             return f"gradient {step}{show(vector)}"
+        case Pull(step):
+            return f"pull {step}"
     return f"whisper {message.step}{show(message.vector)}"
 
 

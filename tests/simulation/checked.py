@@ -50,6 +50,8 @@ ATTACKS = (
     {"attack": "crash", "step": 3},
     {"attack": "desert", "step": 2, "stagger": 1},
     {"attack": "flood"},
+    {"attack": "scale"},
+    {"attack": "stale", "lag": 3},
 )
 COST = Cost(gradient_s=0.004, update_s=0.002, contract_s=0.002, forge_s=0.001, send_s=0.0002)
 LONG_S = 0.4
@@ -116,6 +118,8 @@ def drawn(seed: int, symbols: bool) -> Case:
         window=random.choice((3, 4, 6)),
         patience_s=0.2,
         save_every=random.choice((0, 1, 3)),
+        mode="sync" if Random(f"{seed}/mode").random() < 0.4 else "async",
+        deadline_s=0.1,
     )
     lying = random_liars(cluster, seed, LIARS)
     attacks = {str(node): random.choice(ATTACKS) for node in lying}
@@ -153,6 +157,26 @@ def trouble(seed: int) -> Case:
             "server-0": ({"attack": "equivocate", "scale": 5.0}, {"attack": "nan"})[seed % 2],
             "worker-0": {"attack": "nan"} if seed % 3 else silent,
             "worker-1": {"attack": "sign_flip", "factor": 20.0} if seed % 3 else silent,
+        },
+    )
+
+
+def in_rounds(seed: int) -> Case:
+    """Rounds with a deadline, long enough for the filters.
+
+    With an odd seed none of them ends before its deadline, and some end without a worker.
+    """
+    liar, late = ("nan", "mute", "stale", "scale")[seed % 4], seed % 2
+    slow = (Slow((workers(7)[2],), 100.0, until_s=1.0),)
+    return case(
+        Cluster(5, 7, f_servers=1, f_workers=2),
+        Plan(32, gather_every=8, window=4, patience_s=0.2, mode="sync", deadline_s=0.1),
+        seed,
+        FaultPlan(slow=slow if late else ()),
+        byzantine={
+            "server-0": {"attack": liar},
+            "worker-0": {"attack": "sign_flip"},
+            "worker-1": {"attack": "mute" if late else "nan"},
         },
     )
 

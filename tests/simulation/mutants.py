@@ -4,6 +4,8 @@ A mutant replaces `machine_of` of `byzsgd.experiment.build`, or wraps the answer
 and knows nothing of a world. Liars are left as they are.
 """
 
+import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -16,6 +18,7 @@ from byzsgd.experiment.build import Saved, machine_of
 from byzsgd.experiment.config import Experiment
 from byzsgd.observe import Outcome
 from byzsgd.protocol import (
+    Change,
     Contract,
     Contracted,
     Effect,
@@ -23,16 +26,20 @@ from byzsgd.protocol import (
     Gradient,
     Machine,
     Model,
+    Pull,
     Quorum,
     Received,
     Send,
     Server,
+    SetTimer,
     Update,
     Updated,
     Vector,
     Worker,
 )
 from byzsgd.protocol.effects import Computation, Inputs
+from byzsgd.protocol.filters import Filters, Verdict
+from byzsgd.protocol.search import Search
 from byzsgd.simulation.parts import Answers
 from byzsgd.wire import Frames, stack
 
@@ -110,8 +117,8 @@ class _Messages(Quorum[Any]):
         pairs = [*super().held(slot), *self._again.get(slot, ())]
         return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
-    def _count(self, slot: Any) -> int:
-        return super()._count(slot) + len(self._again.get(slot, ()))
+    def count(self, slot: Any) -> int:
+        return super().count(slot) + len(self._again.get(slot, ()))
 
 
 class CountsMessages(Server):
@@ -196,8 +203,8 @@ class _OwnTwice(Quorum[Any]):
         pairs = [*super().held(slot), *([self._own[slot]] if slot in self._own else [])]
         return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
-    def _count(self, slot: Any) -> int:
-        return super()._count(slot) + (slot in self._own)
+    def count(self, slot: Any) -> int:
+        return super().count(slot) + (slot in self._own)
 
 
 class GathersOwnTwice(Server):
@@ -342,6 +349,126 @@ class WorkerLagsBehind(Worker):
         return super().handle(event, now)
 
 
+# -- rounds of the synchronous variant -------------------------------------------------------------
+
+
+class OneShortAtItsDeadline(Server):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._least = max(1, self._least - 1)
+
+
+class WaitsForNoDeadline(Server):
+    """A quorum is enough for it."""
+
+    def _proceed(self, now: float) -> list[Effect]:
+        self._overdue = True
+        return super()._proceed(now)
+
+
+class Hasty(Server):
+    """Its deadline is over too soon."""
+
+    def _deadline(self, now: float) -> list[SetTimer]:
+        return [replace(timer, at=now) for timer in super()._deadline(now)]
+
+
+class ShowsWhatItGathers(Server):
+    """Whoever asks during a gather is shown what it had before."""
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        effects = super().handle(event, now)
+        asked = isinstance(event, Received) and isinstance(event.message, Pull)
+        return [*effects, *self._show()] if asked and self.phase == "models" else effects
+
+
+class ShowsTheLastStep(Server):
+    """Whoever asks gets the model of the step before, under the number of this one."""
+
+    _before: Vector = None
+
+    def _updated(self, params: Vector, now: float) -> list[Effect]:
+        self._before = self.params
+        return super()._updated(params, now)
+
+    def _show(self) -> list[Send]:
+        to = self.pulls.due(self.step)
+        shown = self.params if self._before is None else self._before
+        return [Send(to, Model(self.step, shown))] if to else []
+
+
+class _Believes(Filters):
+    def judge(self, step: int, change: Change, after_quorum: bool) -> Verdict:
+        return "accepted"
+
+
+class _BelievesWhatIsNear(Filters):
+    """Only the outliers filter."""
+
+    def _threshold(self) -> float:
+        return math.inf
+
+
+class _RemembersTheAccepted(Filters):
+    def judge(self, step: int, change: Change, after_quorum: bool) -> Verdict:
+        before = list(self._past)
+        verdict = super().judge(step, change, after_quorum)
+        if verdict != "accepted":
+            self._past = deque(before)
+        return verdict
+
+
+def _filtering(kind: type[Filters]) -> Mutant:
+    """Whose workers judge so."""
+
+    def make(me: NodeId, cluster: Cluster, plan: Plan) -> Machine:
+        worker = Worker(me, cluster, plan)
+        worker._belief._filters = kind(cluster, plan)
+        return worker
+
+    return honest(worker=make)
+
+
+class SubmitsWhatItRejects(Worker):
+    def _dismiss(self, server: NodeId, why: str, now: float) -> list[Effect]:
+        if why == "late":
+            return super()._dismiss(server, why, now)
+        return self._submit(self._rejected, now)
+
+    def _computed(self, vector: Vector, change: Change | None, now: float) -> list[Effect]:
+        self._rejected = vector
+        return super()._computed(vector, change, now)
+
+
+class AsksOneForEver(Worker):
+    """Whoever does not answer is waited for."""
+
+    def _dismiss(self, server: NodeId, why: str, now: float) -> list[Effect]:
+        if why == "late":
+            return [SetTimer("pull", self.step, now + self.plan.deadline_s)]
+        return super()._dismiss(server, why, now)
+
+
+class HearsWhomItDidNotAsk(Worker):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._search = _Anybody(self.me, self.cluster, self.plan)
+
+
+class _Anybody(Search):
+    def found(self, models: Quorum[int]) -> tuple[NodeId, Vector] | None:
+        self.asked[:0] = [server for server in self._servers if server not in self.asked]
+        return super().found(models)
+
+
+class BelievesOneAtAGather(Worker):
+    def _await_models(self, now: float) -> list[Effect]:
+        if self._belief.last is None:
+            return super()._await_models(now)
+        self._search.begin(self.step)
+        return self._pull(now)
+
+
 # -- computations ----------------------------------------------------------------------------------
 
 
@@ -432,6 +559,22 @@ def _momentum() -> Mutant:
     return Mutant(answers=lambda answers: _Instead(answers, change))
 
 
+IN_ROUNDS: Final[dict[str, Mutant]] = {
+    "a round that ends one gradient short": servers(OneShortAtItsDeadline),
+    "a round that ends before its deadline": servers(WaitsForNoDeadline),
+    "a deadline that is too soon": servers(Hasty),
+    "a model shown while it is gathered": servers(ShowsWhatItGathers),
+    "the last step's model shown for this one's": servers(ShowsTheLastStep),
+    "no filters": _filtering(_Believes),
+    "no Lipschitz filter": _filtering(_BelievesWhatIsNear),
+    "a quantile of what was accepted": _filtering(_RemembersTheAccepted),
+    "a rejected gradient submitted": honest(worker=SubmitsWhatItRejects),
+    "one server asked for ever": honest(worker=AsksOneForEver),
+    "a model believed that nobody asked for": honest(worker=HearsWhomItDidNotAsk),
+    "one model believed at a gather": honest(worker=BelievesOneAtAGather),
+}
+"""What can be broken only where rounds have deadlines and one model is pulled."""
+
 MUTANTS: Final[dict[str, Mutant]] = {
     "one gradient short of a quorum": honest(server=_one_gradient_short),
     "one model short of a gather": honest(server=_one_model_short),
@@ -470,5 +613,6 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "the sum instead of the mean": _aggregating(lambda rows, f: rows[f:].sum(dim=0)),
     "momentum at the servers": _momentum(),
+    **IN_ROUNDS,
 }
 """What is broken, and how."""

@@ -15,6 +15,7 @@ from byzsgd.protocol import (
     Event,
     Forge,
     Forged,
+    Gradient,
     GradientComputed,
     Machine,
     Message,
@@ -82,7 +83,7 @@ class Arithmetic:
         lie = (FAR if 2 * to.index < len(side) else -FAR,) * 3
         if isinstance(message, Model):
             return Model(message.step, lie, message.round)
-        return type(message)(message.step, tuple(-number for number in lie))
+        return Gradient(message.step, tuple(-number for number in lie))
 
 
 class Inputs(Watcher):

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from byzsgd.cluster import NodeId
-from byzsgd.protocol import Gradient, Message, Model, Whisper
+from byzsgd.protocol import Gradient, Message, Model, Pull, Whisper, vector_of
 from byzsgd.simulation.carriage import Wire
-from byzsgd.wire import Frames, Layout, stack, vector_of
+from byzsgd.wire import Frames, Layout, stack
 
 A, B, C = (NodeId("server", index) for index in range(3))
 D = 1000
@@ -22,12 +22,18 @@ def value(message: Message | None) -> Tensor:
 
 @pytest.mark.parametrize("chunk_bytes", [64, 4096, 1 << 20])
 @pytest.mark.parametrize("kind", [Model, Gradient, Whisper])
-def test_what_arrives_is_what_was_said(kind: type[Message], chunk_bytes: int) -> None:
+def test_what_arrives_is_what_was_said(
+    kind: type[Model | Gradient | Whisper], chunk_bytes: int
+) -> None:
     vector = torch.randn(D)
     heard = Wire(Layout(D, chunk_bytes=chunk_bytes))(A, B, kind(3, vector))
     assert type(heard) is kind
     assert heard.step == 3
     assert torch.equal(value(heard), vector)
+
+
+def test_a_pull_arrives_as_it_is() -> None:
+    assert Wire(Layout(D))(A, B, Pull(3)) == Pull(3)
 
 
 def test_a_round_survives() -> None:

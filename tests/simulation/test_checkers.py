@@ -33,6 +33,7 @@ from byzsgd.simulation.checkers import ALWAYS, Checker, Law, Ledger, Liveness, V
 from byzsgd.simulation.checkers.contraction import Box, ExactMedian
 from byzsgd.simulation.checkers.finite import Finite
 from byzsgd.simulation.checkers.mda import PROMISES, Mda
+from byzsgd.simulation.checkers.pulled import Pulled
 from byzsgd.simulation.checkers.quorums import (
     GatherQuorum,
     GradientQuorum,
@@ -47,8 +48,8 @@ from byzsgd.simulation.watch import Watcher
 from byzsgd.simulation.world import World
 from byzsgd.wire import Frames, Layout, frames_of
 from tests.properties.test_protocol import Extremist, numbers
-from tests.simulation.checked import Case, Told, case, drawn, play, trouble
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.checked import Case, Told, case, drawn, in_rounds, play, trouble
+from tests.simulation.mutants import IN_ROUNDS, MUTANTS
 from tests.world import Fickle, Liar, Mute, servers, workers
 
 S, W = servers(8), workers(8)
@@ -73,10 +74,18 @@ def all_are_needed(seed: int) -> Case:
     return case(MIDDLE, PLAN, seed, FaultPlan(losses=losses), lying={W[0]: Mute, W[1]: Mute})
 
 
+def all_ask(seed: int) -> Case:
+    """Messages are lost and patience is short: so wishes come at any time, in a gather as well."""
+    plan = replace(PLAN, steps=20, patience_s=0.04, mode="sync", deadline_s=0.1)
+    losses = (Chance(0.3, until_s=2.0),)
+    return case(MIDDLE, plan, seed, FaultPlan(losses=losses), lying={})
+
+
 BEST_SEEN: dict[str, Callable[[int], Case]] = {
     "a server's window without end": held_up,
     "a worker's window without end": held_up,
     "workers say nothing again": all_are_needed,
+    "a model shown while it is gathered": all_ask,
 }
 """Worlds of symbols for mutants that are rarely seen amid other trouble."""
 
@@ -88,7 +97,8 @@ def alone(law: Law, kind: type[Checker]) -> list[Watcher]:
 
 def violation(watchers: Callable[[Case], Sequence[Watcher]], name: str) -> Violation:
     """The first that is found of this mutant."""
-    mutant, world = MUTANTS[name], BEST_SEEN.get(name, trouble)
+    usual = in_rounds if name in IN_ROUNDS else trouble
+    mutant, world = MUTANTS[name], BEST_SEEN.get(name, usual)
     for seed in range(SEEDS):
         one, answers = world(seed), Told() if name in BEST_SEEN else None
         try:
@@ -137,6 +147,17 @@ def test_every_mutant_is_found(name: str) -> None:
         (Liveness, "servers say nothing again"),
         (Liveness, "workers say nothing again"),
         (Liveness, "an end one step early"),
+        (GradientQuorum, "a round that ends one gradient short"),
+        (GradientQuorum, "a round that ends before its deadline"),
+        (GradientQuorum, "a deadline that is too soon"),
+        (OwnWords, "the last step's model shown for this one's"),
+        (Pulled, "no filters"),
+        (Pulled, "no Lipschitz filter"),
+        (Pulled, "a quantile of what was accepted"),
+        (Pulled, "a rejected gradient submitted"),
+        (Pulled, "a model believed that nobody asked for"),
+        (Pulled, "one model believed at a gather"),
+        (Liveness, "one server asked for ever"),
     ],
 )
 def test_a_checker_needs_no_other(kind: type[Checker], name: str) -> None:

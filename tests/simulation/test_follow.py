@@ -28,6 +28,7 @@ TABLES: dict[str, Any] = {
     "training": {"task": "byzsgd.experiment.swarm.task:three_groups", "batch": 8},
     "byzantine": {"server-0": {"attack": "equivocate"}, "worker-0..1": {"attack": "alie"}},
 }
+ROUNDS = {**TABLES["plan"], "steps": 24, "gather_every": 8, "mode": "sync", "deadline_s": 0.02}
 LOSSY = {"loss": {"probability": 0.1, "until": 0.05}, "duplicate": 0.1, "reorder": 0.3}
 CRASHING = {"reorder": 0.3, "crash": {"node": "server-2", "from": 0.01, "until": 0.03}}
 STEADFAST = {"server-0": {"attack": "equivocate"}, "worker-0..1": {"attack": "sign_flip"}}
@@ -76,11 +77,13 @@ def followed(enactment: Enactment, scribe: Scribe, *watchers: Watcher) -> Follow
     ids=["quiet", "lossy", "crashing"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("plan", [TABLES["plan"], ROUNDS], ids=["async", "sync"])
 def test_in_the_same_order_the_same_comes_of_it(
-    faults: dict[str, Any], lies: dict[str, Any], dtype: str
+    faults: dict[str, Any], lies: dict[str, Any], dtype: str, plan: dict[str, Any]
 ) -> None:
-    """Bit by bit, lies and catching up included, though there is no time here."""
-    enactment, scribe = enacted(faults=faults, byzantine=lies, network={"dtype": dtype})
+    """Bit by bit, lies, rejections and catching up included, though there is no time here."""
+    network = {"dtype": dtype}
+    enactment, scribe = enacted(faults=faults, byzantine=lies, network=network, plan=plan)
     again = Scribe()
     follow = followed(enactment, scribe, again)
     assert follow.stuck == {}

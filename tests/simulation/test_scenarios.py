@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from byzsgd.aggregators import aggregate
-from byzsgd.cluster import Cluster, NodeId
+from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.protocol import Effect, Event, Model, Quorum, Received, Server, Worker
+from byzsgd.protocol.filters import Filters
+from byzsgd.protocol.pulls import Pulls
+from byzsgd.protocol.search import Search
 from tests.simulation.scenario import (
     COMMANDS,
     ScriptError,
@@ -66,8 +69,8 @@ def keeps_late(quorum: Quorum[Any], sender: NodeId, slot: Any) -> str | None:
     return None if reason == "late" else reason
 
 
-def skips_at_once(worker: Worker) -> list[Effect]:
-    effects = PROCEED(worker)
+def skips_at_once(worker: Worker, now: float) -> list[Effect]:
+    effects = PROCEED(worker, now)
     return effects or (worker._skip(0.0) if worker.phase == "models" else [])
 
 
@@ -78,12 +81,24 @@ def hears_any_round(worker: Worker, event: Event, now: float) -> list[Effect]:
     return HANDLE(worker, event, now)
 
 
+def finds_anybody(search: Search, models: Quorum[int]) -> tuple[NodeId, Any] | None:
+    return next(iter(models.held(search._step)), None)
+
+
+def finds_the_last(search: Search, models: Quorum[int]) -> tuple[NodeId, Any] | None:
+    asked, search.asked = search.asked, search.asked[-1:]
+    found = FOUND(search, models)
+    search.asked = asked
+    return found
+
+
+FOUND = Search.found
 REFUSAL, PROCEED, HANDLE = Quorum._refusal, Worker._proceed, Worker.handle
 MUTANTS: dict[str, tuple[type, str, Any]] = {
     "a quorum is one short": (
         Quorum,
         "full",
-        lambda quorum, slot: quorum._count(slot) >= quorum.size - 1,
+        lambda quorum, slot: quorum.count(slot) >= quorum.size - 1,
     ),
     "a gather goes without one's own model": (Quorum, "include", lambda *_: None),
     "the last word counts": (Quorum, "_refusal", last_word),
@@ -103,6 +118,17 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
     "a worker takes a round of a gather": (Worker, "handle", hears_any_round),
     "a server repeats nothing": (Server, "_again", lambda *_: []),
     "any round is as planned": (Server, "_is_planned", lambda *_: True),
+    "a deadline ends no round": (Server, "_deadline", lambda *_: []),
+    "a quorum of gradients is enough": (
+        Cluster,
+        "gradients_awaited",
+        lambda cluster, mode: cluster.q_workers,
+    ),
+    "any model is believed": (Filters, "judge", lambda *_: "accepted"),
+    "any server is heard": (Search, "found", finds_anybody),
+    "an early wish is forgotten": (Pulls, "ask", lambda pulls, worker, step: None),
+    "who is late is done with": (Search, "found", finds_the_last),
+    "one is believed at a gather": (Plan, "scatters_at", lambda plan, step: step == 0),
 }
 
 
@@ -202,6 +228,8 @@ def test_nothing_is_told_of_what_is_as_expected(tmp_path: Path) -> None:
         ("say gradient one (1) w3 -> s0", "'one' is no step"),
         ("say lies 0 (1) w3 -> s0", "write it like: say model 2 (100) s4 -> w0-1"),
         ("say gradient 0 (1) w9 -> s0", "w9 is not in this cluster"),
+        ("timer deadline s0", "server-0 has no timer"),
+        ("say pull one w3 -> s0", "'one' is no step"),
         ("check luck", "'luck' is no promise: write box or mda"),
         ("until soon", "'soon' is no step"),
         ("until", "write one step"),

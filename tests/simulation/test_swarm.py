@@ -4,11 +4,12 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from byzsgd.attacks import ATTACKS
+from byzsgd.cluster import Mode
 from byzsgd.errors import ConfigError
 from byzsgd.experiment import enact
 from byzsgd.experiment.config import Experiment, load
@@ -57,6 +58,13 @@ def test_a_gradient_among_servers_does_not_stop_the_adversary() -> None:
     assert judge(found("a-gradient-among-servers")).broken is None
 
 
+@pytest.mark.parametrize("name", ["a-minority-ahead", "a-gradient-long-ago"])
+def test_servers_that_a_few_have_left_behind_are_told_older_gradients(name: str) -> None:
+    """Too few to rejoin by went on, with workers that pulled from them alone."""
+    verdict = judge(found(name))
+    assert verdict.broken is verdict.explained is None
+
+
 FOUND_WITHIN = 200
 _EXPERIMENT = Experiment.from_dict(draw(1, 0))
 CHECKERS = {getattr(one, "name", None) for one in checkers(enact.law_of(_EXPERIMENT))} - {None}
@@ -95,6 +103,7 @@ def test_everything_that_may_go_wrong_is_in_some_case() -> None:
         *(f"attack {name}" for name in LIES),
         *(f"fault {key}" for key in faults),
         *(f"scheduler {name}" for name in SCHEDULERS),
+        *(f"mode {mode}" for mode in get_args(Mode)),
     }
     assert seen.keys() == expected
     assert min(seen.values()) >= 10
@@ -165,6 +174,7 @@ def test_what_is_left_of_a_case_is_what_it_fails_for(index: int) -> None:
     smallest = shrink(case, fails)
     assert fails(smallest)
     assert smallest["plan"]["steps"] == 3
+    assert smallest["plan"]["mode"] == "async"
     assert len(smallest["byzantine"]) == 1
     assert smallest["faults"] == {}
     assert smallest["simulation"]["scheduler"] == "network"

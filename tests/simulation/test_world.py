@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from byzsgd.cluster import NodeId, Plan
+from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.faults import (
     Chance,
     Constant,
@@ -17,7 +17,7 @@ from byzsgd.faults import (
     Partition,
     Slow,
 )
-from byzsgd.protocol import Message, Model, Received, Server, Started, TimerFired
+from byzsgd.protocol import Message, Model, Received, Server, Started, TimerFired, Worker
 from byzsgd.simulation.cost import Cost
 from byzsgd.simulation.digest import Digest
 from byzsgd.simulation.parts import Conditions
@@ -40,6 +40,39 @@ def test_a_step_takes_two_one_way_delays_and_a_gather_one_more() -> None:
         plan = Plan(steps=6, gather_every=gather_every, patience_s=100)
         rest = world(plan, Conditions(UNIT)).run()
         assert (rest.why, rest.at_s) == ("done", delays)
+
+
+@pytest.mark.parametrize("cluster", [SMALL, Cluster(5, 7, f_servers=1, f_workers=2), Cluster(1, 3)])
+def test_so_they_do_where_one_model_is_pulled(cluster: Cluster) -> None:
+    """The wish is with the server before its model is there."""
+    gathers = cluster.servers > 1
+    for gather_every, often in ((100, 0), (2, 3), (1, 6)):
+        plan = Plan(6, gather_every, mode="sync", patience_s=1000, deadline_s=1000)
+        rest = world(plan, Conditions(UNIT), cluster=cluster).run()
+        assert (rest.why, rest.at_s) == ("done", 2 * 6 + often * gathers)
+
+
+def test_a_server_that_does_not_answer_costs_a_part_of_the_deadline() -> None:
+    """Somebody asks it at step 2 for the first time, and another one after a quarter."""
+    cut = Partition(nodes=(S[0],), kind="lose")
+    plan = Plan(3, gather_every=100, mode="sync", patience_s=1000, deadline_s=40)
+    honest = [node for node in SMALL.nodes if node != S[0]]
+    rest = world(plan, Conditions(replace(UNIT, partitions=(cut,))), honest=honest).run()
+    assert rest.at_s == 2 * 3 + 40 / 4
+
+
+def test_a_worker_that_says_nothing_costs_a_deadline_a_step() -> None:
+    """Who waits for a server that waits for its deadline does not take it for a silent one."""
+    cut = Partition(nodes=(W[0],), kind="lose")
+    plan = Plan(20, gather_every=100, mode="sync", patience_s=1000, deadline_s=40)
+    honest = [node for node in SMALL.nodes if node != W[0]]
+    running = world(plan, Conditions(replace(UNIT, partitions=(cut,))), honest=honest)
+    assert running.run().at_s == 20 * 40
+    for node in W[1:]:
+        worker = running.machines[node]
+        assert isinstance(worker, Worker)
+        late = sum(n for (_, verdict), n in worker.judged.items() if verdict == "late")
+        assert late <= 2 * SMALL.servers, "but when it has not met that server before"
 
 
 def test_computations_take_their_time_one_after_the_other() -> None:

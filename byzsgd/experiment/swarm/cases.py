@@ -23,6 +23,7 @@ STEP_S: Final = 6 * UNIT_S
 
 LIES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "sign_flip": {"factor": (1.0, 10.0, 1e6)},
+    "scale": {"factor": (0.0, 10.0, 1e6)},
     "nan": {},
     "alie": {"z": (0.5, 1.5)},
     "equivocate": {"scale": (1.0, 100.0)},
@@ -30,6 +31,7 @@ LIES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     "crash": {"step": (1, 3, 6)},
     "desert": {"step": (1, 3), "stagger": (1, 2)},
     "flood": {"copies": (1, 2)},
+    "stale": {"lag": (1, 3, 10)},
 }
 """The attacks, and values of their options."""
 
@@ -38,7 +40,7 @@ def draw(seed: int, index: int) -> Tables:
     """The case `index` of all that follow from `seed`."""
     dice = Random(f"{seed}/swarm/{index}")  # noqa: S311 - the same numbers again are what is wanted
     cluster = _cluster(dice)
-    steps = dice.randint(2, 12)
+    steps = dice.randint(20, 40) if _rarely(dice) else dice.randint(2, 12)
     end_s = round(dice.uniform(0.2, 1.5) * steps * STEP_S, 6)
     spare = {"server": cluster.f_servers, "worker": cluster.f_workers}
     victims = _shuffled(dice, cluster.nodes)
@@ -88,6 +90,8 @@ def _plan(dice: Random, steps: int) -> Tables:
         "window": dice.choice([2, 3, 4, 4, 5, 6]),
         "patience_s": dice.choice([5, 20, 100]) * UNIT_S,
         "save_every": dice.choice([1, 2, 5]),
+        "mode": "sync" if dice.random() < 0.4 else "async",
+        "deadline_s": dice.choice([5, 20, 100]) * UNIT_S,
     }
 
 

@@ -131,6 +131,7 @@ def kinds(case: Tables) -> Iterator[str]:
     yield from (f"attack {lie['attack']}" for lie in case["byzantine"].values())
     yield from (f"fault {key}" for key in case["faults"])
     yield f"scheduler {case['simulation']['scheduler']}"
+    yield f"mode {case['plan']['mode']}"
 
 
 def _finding(seed: int, index: int, verdict: Verdict, folder: Path) -> Finding:

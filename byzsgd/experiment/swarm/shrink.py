@@ -14,6 +14,7 @@ SIMPLER: Final[tuple[tuple[str, str, Any], ...]] = (
     ("network", "dtype", "float32"),
     ("plan", "gather_rounds", 1),
     ("plan", "save_every", 1),
+    ("plan", "mode", "async"),
     ("training", "momentum", 0.0),
     ("training", "batch", 1),
     ("aggregation", "gradients", "mda"),

@@ -12,6 +12,7 @@ from byzsgd.simulation.checkers.law import Law, Violation
 from byzsgd.simulation.checkers.ledger import Ledger
 from byzsgd.simulation.checkers.liveness import Liveness
 from byzsgd.simulation.checkers.mda import Mda
+from byzsgd.simulation.checkers.pulled import Pulled
 from byzsgd.simulation.checkers.quorums import (
     GatherQuorum,
     GradientQuorum,
@@ -45,7 +46,8 @@ def checkers(law: Law, values: bool = True) -> list[Watcher]:
     Without `values` none does work that grows with the vectors.
     """
     ledger = Ledger(law, values)
-    kinds = (*ALWAYS, *(_of_values(law) if values else ()), Liveness)
+    rounds = (Pulled,) if law.plan.mode == "sync" else ()
+    kinds = (*ALWAYS, *rounds, *(_of_values(law) if values else ()), Liveness)
     return [ledger, *(kind(law, ledger) for kind in kinds)]
 
 

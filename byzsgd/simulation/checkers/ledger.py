@@ -9,7 +9,19 @@ from collections.abc import Callable, Sequence, Set
 from typing import Any, Final, TypeAlias, TypeVar
 
 from byzsgd.cluster import NodeId
-from byzsgd.protocol import Effect, Event, Gradient, Message, Model, Received, Send, Vector
+from byzsgd.protocol import (
+    Effect,
+    Event,
+    Gradient,
+    Message,
+    Model,
+    Pull,
+    Received,
+    Send,
+    TimerFired,
+    Vector,
+    vector_of,
+)
 from byzsgd.simulation.checkers.law import Law
 from byzsgd.simulation.checkers.values import Sight
 from byzsgd.simulation.watch import Stage, Watcher
@@ -34,10 +46,11 @@ class Seen:
     """What is known of an honest node's present incarnation.
 
     `stands` is the latest slot that it showed a model for; `heard` are senders by step and by the
-    round as it was sent, from the step on where the node is.
+    round as it was sent, from the step on where the node is. `overdue` is the latest step whose
+    deadline it was told of.
     """
 
-    __slots__ = ("heard", "incarnation", "phase", "since_s", "stands", "step")
+    __slots__ = ("heard", "incarnation", "overdue", "phase", "since_s", "stands", "step")
 
     def __init__(self, incarnation: int, step: int, now: float) -> None:
         self.incarnation = incarnation
@@ -45,6 +58,7 @@ class Seen:
         self.phase = "starting"
         self.since_s = now
         self.stands: Slot = (-1, 0)
+        self.overdue = -1
         self.heard: dict[int, defaultdict[int, set[NodeId]]] = {}
 
 
@@ -59,6 +73,7 @@ class Ledger(Watcher):
         self.values = values
         self.sight = Sight()
         self.honest: frozenset[NodeId] = frozenset()
+        self.now = 0.0
         self._bytes_max = bytes_max
         self._judges: dict[object, list[Callable[[NodeId, Any], None]]] = {}
         self._seen: dict[NodeId, Seen] = {}
@@ -80,7 +95,10 @@ class Ledger(Watcher):
         seen = self._seen.get(node)
         if seen is None:
             return  # liars are nobody's business
-        if type(event) is Received:
+        self.now = now
+        if type(event) is TimerFired and event.name == "deadline":
+            seen.overdue = max(seen.overdue, event.step)
+        elif type(event) is Received:
             message = event.message
             step = message.step
             if seen.step <= step <= self.law.plan.steps:
@@ -120,8 +138,13 @@ class Ledger(Watcher):
         return [word for incarnation, word in words if incarnation == now]
 
     def slots(self, send: Send) -> list[Slot]:
-        """What a word is for: one slot, unless workers and servers are told at once."""
+        """What a word is for: one slot, unless workers and servers are told at once.
+
+        None of a pull, which says nothing.
+        """
         message = send.message
+        if type(message) is Pull:
+            return []
         if type(message) is not Model:
             return [(message.step, round_of(message))]
         after = self.law.plan.gather_rounds
@@ -169,7 +192,3 @@ def round_of(message: Message) -> int:
     if type(message) is Model:
         return message.round if message.round >= 0 else UNHEEDED
     return GRADIENT if type(message) is Gradient else UNHEEDED
-
-
-def vector_of(message: Message) -> Vector:
-    return message.params if isinstance(message, Model) else message.vector

@@ -6,7 +6,7 @@ That no more than f of them lie follows from their being distinct; it is counted
 from collections.abc import Sequence
 
 from byzsgd.cluster import NodeId, Role
-from byzsgd.protocol import Contract, Update
+from byzsgd.protocol import Contract, SetTimer, Update
 from byzsgd.protocol.effects import Inputs
 from byzsgd.simulation.checkers.checker import Checker
 from byzsgd.simulation.checkers.law import ROLES, Law
@@ -56,20 +56,33 @@ class QuorumChecker(Checker):
 
 
 class GradientQuorum(QuorumChecker):
-    """An update takes gradients of exactly q_w workers, all of its step."""
+    """An update takes gradients of exactly q_w workers, all of its step.
+
+    Where there are deadlines, of all workers; and of q_w or more once the server's has passed.
+    """
 
     name = "gradient quorum"
 
     def __init__(self, law: Law, ledger: Ledger) -> None:
         super().__init__(law, ledger)
         ledger.listen(Update, self._update)
+        ledger.listen(SetTimer, self._timer)
 
     def _update(self, node: NodeId, effect: Update) -> None:
-        senders = self.check(node, effect.step, effect.gradients, "worker")
-        self.enough(node, effect.step, senders, self.law.cluster.q_workers)
-        if len(senders) > self.law.cluster.q_workers:
-            self.fail(node, f"at step {effect.step} takes more than a quorum: {crowd(senders)}")
-        self.delivered(node, effect.step, GRADIENT, senders)
+        step, cluster = effect.step, self.law.cluster
+        senders = self.check(node, step, effect.gradients, "worker")
+        self.enough(node, step, senders, cluster.q_workers)
+        awaited = cluster.gradients_awaited(self.law.plan.mode)
+        if len(senders) > awaited:
+            self.fail(node, f"at step {step} takes more than a quorum: {crowd(senders)}")
+        if len(senders) < awaited and self.ledger.of(node).overdue < step:
+            self.fail(node, f"at step {step} takes {crowd(senders)} before its deadline")
+        self.delivered(node, step, GRADIENT, senders)
+
+    def _timer(self, node: NodeId, timer: SetTimer) -> None:
+        until = self.ledger.now + self.law.plan.deadline_s
+        if timer.name == "deadline" and timer.at < until:
+            self.fail(node, f"sets a deadline at {timer.at:g}, before {until:g}")
 
 
 class ScatterQuorum(QuorumChecker):

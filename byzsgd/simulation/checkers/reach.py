@@ -50,6 +50,8 @@ def cannot_return(law: Law, ledger: Ledger, world: World) -> str | None:
     """A server is left behind, and fewer than 2 f + 1 honest ones are ahead of it to go on from.
 
     With 4 f + 1 servers there always are, but where some came back with less than they had said.
+    And in rounds: a few may have gone on with workers that pulled from them alone, farther than
+    those show again what the others have lost.
     """
     cluster = law.cluster
     up = [node for node in world.honest if node.role == "server" and not is_down(world, node)]
@@ -60,8 +62,10 @@ def cannot_return(law: Law, ledger: Ledger, world: World) -> str | None:
         ahead = [other for other in up if ledger.of(other).stands > stands]
         returned = any(ledger.of(other).incarnation for other in up if other not in ahead)
         few = len(ahead) < cluster.rejoin_quorum
-        left_behind = bool(ahead) or _workers_have_gone(law, world, node)
-        if few and left_behind and (returned or cluster.servers < 4 * cluster.f_servers + 1):
+        gone = _workers_have_gone(law, world, node)
+        certain = cluster.servers >= 4 * cluster.f_servers + 1 and not returned
+        alone = law.plan.mode == "sync" and gone
+        if few and (bool(ahead) or gone) and (alone or not certain):
             return (
                 f"{node} is behind, to return takes {cluster.rejoin_quorum} honest servers that "
                 f"are ahead of it, and there are {len(ahead)}"
@@ -71,7 +75,7 @@ def cannot_return(law: Law, ledger: Ledger, world: World) -> str | None:
 
 def _workers_have_gone(law: Law, world: World, server: NodeId) -> bool:
     """Whether too few workers are left who will show gradients of the step of this server."""
-    latest = world.machines[server].step + REPEATED
+    latest = world.machines[server].step + law.plan.gradients_repeated
     left = [
         node
         for node in world.honest

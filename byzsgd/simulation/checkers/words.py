@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from byzsgd.cluster import NodeId
+from byzsgd.cluster import REPEATED, NodeId
 from byzsgd.observe import Outcome
 from byzsgd.protocol import (
     ComputeGradient,
@@ -10,16 +10,19 @@ from byzsgd.protocol import (
     Contracted,
     Done,
     GradientComputed,
+    Message,
+    Model,
     Save,
     Send,
     Update,
     Updated,
     Vector,
+    vector_of,
 )
 from byzsgd.protocol.effects import Computation, Inputs
 from byzsgd.simulation.checkers.checker import Checker
 from byzsgd.simulation.checkers.law import Law
-from byzsgd.simulation.checkers.ledger import GRADIENT, Ledger, Slot, vector_of
+from byzsgd.simulation.checkers.ledger import GRADIENT, Ledger, Slot
 from byzsgd.simulation.checkers.slots import rounds
 from byzsgd.simulation.checkers.values import same
 from byzsgd.simulation.trace import of
@@ -60,14 +63,16 @@ class Unaltered(Checker):
         for sender, vector in inputs:
             if sender in self.ledger.honest:
                 said = self.ledger.said(sender, slot)
-                if said is not None and not any(self._same(vector, word) for word in said):
+                if said is not None and not any(is_word(self.ledger, vector, w) for w in said):
                     return sender
         return None
 
-    def _same(self, vector: Vector, word: Vector) -> bool:
-        if isinstance(vector, Frames) and not self.ledger.values:
-            return True
-        return same(vector, word)
+
+def is_word(ledger: Ledger, vector: Vector, word: Vector) -> bool:
+    """Whether this is what was said, as far as anybody may look."""
+    if isinstance(vector, Frames) and not ledger.values:
+        return True
+    return same(vector, word)
 
 
 class PublishOnce(Checker):
@@ -91,30 +96,37 @@ class PublishOnce(Checker):
 
 
 class OwnWords(Checker):
-    """What a node says, saves and goes on with is what came of its last computation."""
+    """What a node says, saves and goes on with is what came of its last computation.
+
+    A model that nobody pulled may be shown first when it is shown again: then it is that of its
+    step.
+    """
 
     name = "own words"
 
     def __init__(self, law: Law, ledger: Ledger) -> None:
         super().__init__(law, ledger)
         self._result: dict[NodeId, Vector] = {}
+        self._models: dict[NodeId, dict[int, Vector]] = {}
         ledger.listen(Send, self._send)
         ledger.listen(Update, lambda node, effect: self._check(node, "update", effect))
-        ledger.listen(ComputeGradient, lambda node, effect: self._check(node, "gradient", effect))
+        ledger.listen(ComputeGradient, self._gradient)
         ledger.listen(Save, lambda node, effect: self._check(node, "checkpoint", effect))
         ledger.listen(Done, self._done)
 
     def began(self, stage: Stage) -> None:
         for node in stage.honest:
-            self._result[node] = getattr(stage.machines[node], "params", None)
+            self._begin(node, 0, getattr(stage.machines[node], "params", None))
 
     def restarted(self, now: float, node: NodeId, step: int, params: Vector) -> None:
-        self._result[node] = params
+        self._begin(node, step, params)
 
     def answered(self, now: float, node: NodeId, effect: Computation, outcome: Outcome) -> None:
         match outcome.event:
-            case Updated(_, params) | Contracted(_, params):
-                self._result[node] = params
+            case Updated(step, params):
+                self._compute(node, step + 1, params)
+            case Contracted(step, params):
+                self._compute(node, step, params)
             case GradientComputed(_, vector):
                 self._result[node] = vector
 
@@ -123,8 +135,31 @@ class OwnWords(Checker):
         message = send.message
         for slot in self.ledger.slots(send):
             new = self.ledger.saying(node, slot) == []
-            if new and not same(vector_of(message), self._result[node]):
+            if new and not self._is_own(node, message):
                 self.fail(node, f"says a {of(message)} that it did not compute last")
+
+    def _is_own(self, node: NodeId, message: Message) -> bool:
+        vector, known = vector_of(message), self._models.get(node, {})
+        late = self.law.plan.mode == "sync" and isinstance(message, Model) and message.step in known
+        return same(vector, self._result[node]) or (late and same(vector, known[message.step]))
+
+    def _begin(self, node: NodeId, step: int, params: Vector) -> None:
+        self._models.pop(node, None)
+        self._compute(node, step, params)
+
+    def _compute(self, node: NodeId, step: int, params: Vector) -> None:
+        self._result[node] = params
+        if node.role == "server":
+            models = self._models.setdefault(node, {})
+            models.pop(step, None)
+            models[step] = params
+            while len(models) > REPEATED:
+                del models[next(iter(models))]
+
+    def _gradient(self, node: NodeId, effect: ComputeGradient) -> None:
+        """Of a model that was pulled from one server it is for `Pulled` to say."""
+        if self.law.plan.scatters_at(effect.step):
+            self._check(node, "gradient", effect)
 
     def _check(self, node: NodeId, what: str, effect: Update | ComputeGradient | Save) -> None:
         if not same(effect.params, self._result[node]):

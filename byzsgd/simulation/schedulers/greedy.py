@@ -13,7 +13,7 @@ import numpy as np
 
 from byzsgd.cluster import Cluster, NodeId
 from byzsgd.errors import ConfigError
-from byzsgd.protocol import Model
+from byzsgd.protocol import Model, vector_of
 from byzsgd.simulation.scheduler import Letter
 from byzsgd.simulation.schedulers.gathering import Gathering
 from byzsgd.simulation.schedulers.holding import wanted
@@ -21,7 +21,6 @@ from byzsgd.simulation.schedulers.sight import Seen, Sight
 from byzsgd.simulation.schedulers.slots import SLOTS_MAX, Slot, Slots, slot_of
 from byzsgd.simulation.schedulers.split import Split
 from byzsgd.simulation.schedulers.worst import Rows, Worst, median, robust_mean, worst
-from byzsgd.wire import vector_of
 
 if TYPE_CHECKING:
     from byzsgd.simulation.world import World

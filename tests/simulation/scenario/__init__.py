@@ -11,11 +11,14 @@
     until STEP                      deliver what leads to that step, and nothing beyond
     finish                          deliver all, and let patience run out, until nobody moves
     slow | compute NODES            the slow compute only when told to
-    timer | crash | restart | show NODES
+    timer [patience | pull | deadline] NODES
+    crash | restart | show NODES
     letters [KIND [STEP]] [LINK]    what is under way
     quietly COMMAND                 the same, and nothing is told of it
     where | spread                  who is at which step; how far models are apart
     check box | mda                 what the theory promises, of all that was computed so far
+
+In mode=sync a KIND is a pull, too: `say pull STEP LINK`.
 
 A LINK is `s0-1 w2 -> servers`, and a STEP 2, or 2.1 for round 1 of a gather. `deliver` takes what
 is under way now, in the order in which it was said, and tells what it did and what was refused;

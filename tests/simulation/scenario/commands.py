@@ -18,6 +18,7 @@ from tests.simulation.scenario.scene import (
 )
 
 NOTHING: Final = "nothing"
+TIMERS: Final = ("patience", "pull", "deadline")
 ROUNDS_IN_VAIN: Final = 3
 """How often patience runs out at everybody, and nobody moves, before `finish` gives up."""
 
@@ -51,7 +52,8 @@ def quietly(scene: Scene, words: Words) -> list[str]:
 
 def say(scene: Scene, words: Words) -> list[str]:
     message, vector, rest = message_of(words)
-    scene.fitting(vector)
+    if vector:
+        scene.fitting(vector)
     senders, receivers = scene.directory.link(rest)
     for sender in senders:
         if sender in scene.stage.honest:
@@ -118,8 +120,8 @@ def finish(scene: Scene, words: Words) -> list[str]:
     stage.deliver_all()
     while not stage.done and vain < ROUNDS_IN_VAIN:
         before = telling.where(stage)
-        for node in list(stage.timers):
-            stage.lose_patience(node)
+        for node, name in list(stage.timers):
+            stage.run_out(node, name)
         stage.deliver_all()
         vain = vain + 1 if telling.where(stage) == before else 0
     return [*scene.positions(), *([] if stage.done else ["nobody gets any further"])]
@@ -140,8 +142,10 @@ def compute(scene: Scene, words: Words) -> list[str]:
 
 
 def timer(scene: Scene, words: Words) -> list[str]:
-    for node in scene.nodes(words, scene.stage.timers, "has no timer"):
-        scene.stage.lose_patience(node)
+    name, rest = (words[0], words[1:]) if words and words[0] in TIMERS else (TIMERS[0], words)
+    having = [node for node, of in scene.stage.timers if of == name]
+    for node in scene.nodes(rest, having, "has no timer"):
+        scene.stage.run_out(node, name)
     return []
 
 

@@ -1,5 +1,6 @@
 """What nodes of a scenario compute: descent on |x − target|² / 2, by the naive rules."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from byzsgd.attacks import resolve
 from byzsgd.attacks.attack import Setting
 from byzsgd.cluster import Cluster, NodeId
 from byzsgd.protocol import (
+    Change,
     ComputeGradient,
     Contract,
     Contracted,
@@ -47,9 +49,21 @@ class Computing:
                 return Contracted(step, middle)
             case ComputeGradient(step, params):
                 target = self.targets.get(node, (0.0,) * len(params))
-                return GradientComputed(step, minus(params, target))
+                gradient = minus(params, target)
+                return GradientComputed(step, gradient, self._change(effect, gradient))
             case Forge():
                 return Forged(tuple(self._lie(node, effect, send) for send in effect.sends))
+
+    def _change(self, effect: ComputeGradient, gradient: Numbers) -> Change | None:
+        """Of the model that was pulled, and of the gradient there, since the step before."""
+        if effect.last_params is None or effect.last is None:
+            return None
+        guess = minus(effect.last_params, effect.last, self._rate)
+        return Change(
+            math.dist(guess, effect.params),
+            math.dist(gradient, effect.last),
+            math.dist(guess, effect.last_params),
+        )
 
     def _update(self, node: NodeId, effect: Update) -> Updated:
         senders, vectors = zip(*effect.gradients, strict=True)

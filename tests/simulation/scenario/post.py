@@ -7,13 +7,18 @@ from itertools import groupby
 from typing import Final
 
 from byzsgd.cluster import Cluster, NodeId
-from byzsgd.protocol import Gradient, Message, Model, Whisper
+from byzsgd.protocol import Gradient, Message, Model, Pull, Whisper
 from byzsgd.simulation.trace import crowd, of, short
 from tests.simulation.scenario.arithmetic import Numbers, show
 
 CROWD: Final = r"([sw])(\d+)(?:-(\d+))?"
 CROWDS: Final = ("servers", "workers", "all")
-KINDS: Final[dict[str, type[Message]]] = {"model": Model, "gradient": Gradient, "whisper": Whisper}
+KINDS: Final[dict[str, type[Message]]] = {
+    "model": Model,
+    "gradient": Gradient,
+    "whisper": Whisper,
+    "pull": Pull,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +122,16 @@ def vector_of(words: Sequence[str]) -> tuple[Numbers, list[str]]:
 
 
 def message_of(words: Sequence[str]) -> tuple[Message, Numbers, list[str]]:
-    """`KIND STEP (NUMBERS)`, its numbers, and the words that follow it."""
+    """`KIND STEP (NUMBERS)`, its numbers, and the words that follow it; a pull has no numbers."""
     if len(words) < 2 or words[0] not in KINDS:
         raise ValueError("write it like: say model 2 (100) s4 -> w0-1")
-    (step, round_), (vector, rest) = numbered(words[1]), vector_of(words[2:])
-    kind = KINDS[words[0]]
-    message = Model(step, vector, round_) if kind is Model else kind(step, vector)
-    return message, vector, rest
+    kind, (step, round_) = KINDS[words[0]], numbered(words[1])
+    if kind is Pull:
+        return Pull(step), (), list(words[2:])
+    vector, rest = vector_of(words[2:])
+    if kind is Model:
+        return Model(step, vector, round_), vector, rest
+    return (Gradient if kind is Gradient else Whisper)(step, vector), vector, rest
 
 
 def listed(letters: Sequence[Letter], held: Sequence[Letter]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import fields
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from byzsgd.attacks import resolve
-from byzsgd.cluster import Cluster, NodeId, Plan
+from byzsgd.cluster import Cluster, Mode, NodeId, Plan
 from byzsgd.protocol import Effect, Event, Send
 from tests.simulation.scenario.arithmetic import Numbers
 from tests.simulation.scenario.breaches import Breaches
@@ -110,4 +110,6 @@ def _option(word: str) -> tuple[str, Any]:
         return name, value == "true"
     if "," in value:
         return name, tuple(float(part) for part in value.split(","))
+    if value in get_args(Mode):
+        return name, value
     return name, int(value) if value.isdigit() else float(value)

@@ -52,7 +52,7 @@ class Stage:
     down: list[NodeId] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     holds: list[Address] = field(default_factory=list)
-    timers: dict[NodeId, SetTimer] = field(default_factory=dict)
+    timers: dict[tuple[NodeId, str], SetTimer] = field(default_factory=dict)
     slow: list[NodeId] = field(default_factory=list)
     computing: dict[NodeId, Computation] = field(default_factory=dict)
     saved: dict[NodeId, tuple[int, Numbers]] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Stage:
             case Send(to, message):
                 self.letters += [Letter(node, receiver, message) for receiver in to]
             case SetTimer():
-                self.timers[node] = effect
+                self.timers[node, effect.name] = effect
             case Save(step, params):
                 self.saved[node] = (step, params)
             case Prepare() | Done():
@@ -125,14 +125,15 @@ class Stage:
         while ready := self.ready():
             self.deliver(ready)
 
-    def lose_patience(self, node: NodeId) -> None:
-        timer = self.timers[node]
+    def run_out(self, node: NodeId, name: str) -> None:
+        """Of a node's time: its patience, a pull's or a round's."""
+        timer = self.timers[node, name]
         self.handle(node, TimerFired(timer.name, timer.step), timer.at)
 
     def crash(self, node: NodeId) -> None:
         """What it had said is under way still; all else is gone but what it saved."""
         self.down.append(node)
-        self.timers.pop(node, None)
+        self.timers = {key: timer for key, timer in self.timers.items() if key[0] != node}
         self.computing.pop(node, None)
 
     def restart(self, node: NodeId) -> None:
