@@ -23,7 +23,7 @@ def simulate(
     runs: Runs = RUNS,
     cost: Annotated[
         str | None,
-        typer.Option(metavar="uniform|measured|FILE", help="how long computations take"),
+        typer.Option(metavar="uniform|measured|FILE|RUN", help="how long computations take"),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="NAME", help="who orders deliveries: list schedulers")

@@ -10,16 +10,19 @@ from byzsgd.errors import ConfigError
 from byzsgd.protocol import ComputeGradient, Contract, Forge, Update
 from byzsgd.protocol.effects import Computation
 
-SECONDS: Final = ("gradient_s", "update_s", "contract_s", "forge_s", "send_s")
+SECONDS: Final = ("gradient_s", "update_s", "contract_s", "forge_s", "send_s", "receive_s")
+CORES_MAX: Final = 1024
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds for each kind of computation, and for handing one vector to the network.
+    """Seconds for each kind of computation, and for handing one vector to the network and back.
 
-    A node does one computation after the other, and sends one vector after the other. `nodes` are
-    those that differ, each with a cost of its own. A message's way through the network is no cost
-    but a delay of the fault plan. Raises `ConfigError` for a time that cannot be.
+    A node does one computation after the other, sends one vector after the other, and takes in one
+    after the other, all three at a time. With `cores` all nodes share a machine of so many, else
+    each has its own. `nodes` are those that differ, each with a cost of its own. A message's way
+    through the network is no cost but a delay of the fault plan. Raises `ConfigError` for a time or
+    a number that cannot be.
     """
 
     gradient_s: float = 0.0
@@ -27,6 +30,8 @@ class Cost:
     contract_s: float = 0.0
     forge_s: float = 0.0
     send_s: float = 0.0
+    receive_s: float = 0.0
+    cores: int = 0
     nodes: Mapping[NodeId, "Cost"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -34,6 +39,9 @@ class Cost:
             value = getattr(self, name)
             if type(value) not in (int, float) or not 0 <= value < math.inf:
                 raise ConfigError(f"{name} = {value!r}: must be a number of seconds, 0 or more")
+        if type(self.cores) is not int or not 0 <= self.cores <= CORES_MAX:
+            allowed = f"must be a whole number up to {CORES_MAX}, 0 where each node has its own"
+            raise ConfigError(f"cores = {self.cores!r}: {allowed}")
 
     def at(self, node: NodeId) -> "Cost":
         return self.nodes.get(node, self)
@@ -51,7 +59,7 @@ class Cost:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as a file of costs has it: of `nodes` what differs."""
-        seconds = {name: getattr(self, name) for name in SECONDS}
+        seconds = {name: getattr(self, name) for name in SECONDS} | {"cores": self.cores}
         nodes = {str(node): self._differences(self.nodes[node]) for node in sorted(self.nodes)}
         return {**seconds, "nodes": nodes} if nodes else seconds
 

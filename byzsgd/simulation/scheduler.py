@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Letter:
     """One message on its way to one receiver.
 
-    It left its sender at `left_s`; `postponed` is how often it was held back.
+    It left its sender at `left_s`; `postponed` is how often it was held back. Once it is `taken_in`
+    the receiver is busy with it.
     """
 
-    __slots__ = ("left_s", "message", "postponed", "receiver", "sender")
+    __slots__ = ("left_s", "message", "postponed", "receiver", "sender", "taken_in")
 
     def __init__(
         self, sender: NodeId, receiver: NodeId, message: Message, left_s: float = 0.0
@@ -27,6 +28,7 @@ class Letter:
         self.sender, self.receiver, self.message = sender, receiver, message
         self.left_s = left_s
         self.postponed = 0
+        self.taken_in = False
 
 
 class Scheduler(Protocol):

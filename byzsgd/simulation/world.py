@@ -26,8 +26,10 @@ from byzsgd.protocol import (
     Started,
     TimerFired,
     Vector,
+    vector_of,
 )
 from byzsgd.protocol.effects import Computation
+from byzsgd.simulation.cores import Cores
 from byzsgd.simulation.parts import Answers, Carry, Checkpoint, Conditions, Make, Rest
 from byzsgd.simulation.scheduler import Letter
 from byzsgd.simulation.watch import Watcher, Watchers
@@ -84,8 +86,7 @@ class World:
         self._entries = 0
         self._timers: dict[tuple[NodeId, str], _Fires] = {}
         self._tickets: dict[int, NodeId] = {}
-        self._free_at: dict[NodeId, float] = dict.fromkeys(nodes, 0.0)
-        self._sent_at: dict[NodeId, float] = dict.fromkeys(nodes, 0.0)
+        self._cores = Cores(self.conditions.cost.cores)
         self._stepped_at = 0.0
         self._awaited = dict.fromkeys(self.honest)
         self._nodes = tuple(nodes)
@@ -164,9 +165,11 @@ class World:
     def _send(self, node: NodeId, send: Send) -> None:
         now, fate, carry = self.now, self._fate, self._carry
         takes_s = self.conditions.cost.at(node).send_s
+        if vector_of(send.message) is None:
+            takes_s = 0.0
         for receiver in send.to:
             if takes_s:
-                now = self._sent_at[node] = max(self.now, self._sent_at[node]) + takes_s
+                now = self._cores.work((node, "sends"), self.now, takes_s)
             for delay in fate(now, node, receiver):
                 message = carry(node, receiver, send.message) if carry else send.message
                 if message is not None:
@@ -174,14 +177,23 @@ class World:
 
     def _deliver(self, letter: Letter) -> None:
         scheduler = self.conditions.scheduler
-        if scheduler and self.now < self.conditions.peace_s:
+        if scheduler and self.now < self.conditions.peace_s and not letter.taken_in:
             longer_s = scheduler.postpone(letter, self)
             if longer_s > 0:
                 letter.postponed += 1
                 self._enter(self.now + longer_s, letter)
                 return
-        if letter.receiver not in self.down:
+        if letter.receiver not in self.down and not self._takes_in(letter):
             self._handle(letter.receiver, Received(letter.sender, letter.message))
+
+    def _takes_in(self, letter: Letter) -> bool:
+        """Whether the receiver is busy with this letter before its machine hears of it."""
+        takes_s = self.conditions.cost.at(letter.receiver).receive_s
+        if not takes_s or letter.taken_in or vector_of(letter.message) is None:
+            return False
+        letter.taken_in = True
+        self._enter(self._cores.work((letter.receiver, "hears"), self.now, takes_s), letter)
+        return True
 
     def _fire(self, timer: _Fires) -> None:
         if self._timers.get((timer.node, timer.event.name)) is timer:
@@ -189,12 +201,12 @@ class World:
 
     def _compute(self, node: NodeId, effect: Computation) -> None:
         takes_s = self.conditions.cost.at(node).of(effect)
-        takes_s *= self.conditions.faults.stretch(self.now, node)
-        self._free_at[node] = max(self.now, self._free_at[node]) + takes_s
+        rests_s = takes_s * (self.conditions.faults.stretch(self.now, node) - 1)
+        due_s = self._cores.work((node, "computes"), self.now, takes_s, rests_s)
         ticket = self._entries
         self._tickets[ticket] = node
         self._answers.ask(ticket, node, effect)
-        self._enter(self._free_at[node], _Due(node, ticket, effect))
+        self._enter(due_s, _Due(node, ticket, effect))
 
     def _answer(self, due: _Due) -> None:
         if self._tickets.pop(due.ticket, None) is None:
@@ -225,7 +237,7 @@ class World:
     def _restart(self, node: NodeId) -> None:
         del self.down[node]
         self.done.pop(node, None)
-        self._free_at[node] = self.now
+        self._cores.forget((node, "computes"), self.now)
         if node in self.honest:
             self._awaited[node] = None
         self.machines[node] = machine = self._make(node, self.saved.get(node))

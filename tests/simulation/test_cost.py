@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,7 +109,37 @@ def test_what_a_record_keeps_is_a_file_of_costs(tmp_path: Path) -> None:
         "contract_s",
         "forge_s",
         "send_s",
+        "receive_s",
+        "cores",
     }
+
+
+def test_a_file_may_change_what_was_measured(tmp_path: Path) -> None:
+    text = 'base = "uniform"\nupdate_s = 0.5\ncores = 2'
+    changed = replace(UNIFORM, update_s=0.5, cores=2)
+    assert from_file(tmp_path / "cost.toml", text) == changed
+
+
+def test_what_is_received_is_taken_in_one_after_the_other() -> None:
+    """Five gradients come to a server at once; each takes it a second before it hears of it."""
+    diary = Diary()
+    cost = Cost(nodes={SMALL.server_ids[0]: Cost(receive_s=1.0)})
+    world(Plan(1, 100, patience_s=100), Conditions(cost=cost), diary).run()
+    times = [
+        at
+        for at, event in diary.events_of(SMALL.server_ids[0])
+        if isinstance(event, Received) and event.sender.role == "worker"
+    ]
+    assert times == [1.0 + n for n in range(len(times))]
+    assert len(times) >= SMALL.q_workers
+
+
+def test_nodes_that_share_a_core_work_in_turns() -> None:
+    """Four gradients of a second each on two cores take two, and five updates after them three."""
+    cost = Cost(gradient_s=1.0, update_s=1.0, cores=2)
+    rest = world(Plan(1, 100, patience_s=100), Conditions(cost=cost)).run()
+    alone = world(Plan(1, 100, patience_s=100), Conditions(cost=replace(cost, cores=0))).run()
+    assert (rest.at_s, alone.at_s) == (2.0 + 3.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +153,10 @@ def test_what_a_record_keeps_is_a_file_of_costs(tmp_path: Path) -> None:
         ("update_s = true", "update_s = True: must be a number of seconds"),
         ("", "has no costs: write some of gradient_s"),
         ("cost = 3", "has no costs"),
+        ("cores = -1", "cores = -1: must be a whole number"),
+        ("cores = 1.5", "cores = 1.5: must be a whole number"),
+        ("base = 'mesured'", "unknown base 'mesured'; did you mean 'measured'"),
+        ("[nodes.worker-1]\ncores = 2", "nodes.\"worker-1\": unknown key 'cores'"),
         ("nodes = 3", "nodes = 3: must be a table"),
         ("[nodes]\nworker-1 = 3", 'nodes."worker-1": must be a table'),
         ("[nodes.worker-9]\nsend_s = 1", 'nodes."worker-9": is not in the cluster'),
