@@ -31,15 +31,14 @@ class Incoming:
         if step != self._step:
             self._begin(step)
         if not self._arrivals.full:
-            self._take(sender, vector)
+            self._take([(sender, vector)])
 
     def complete(self, step: int, inputs: Inputs) -> list[int]:
         """See that all of these are in. Returns their rows, in the order of `inputs`."""
         if step != self._step or self._missing(inputs) > self._room:
             self._begin(step)
-        for sender, vector in inputs:
-            if not self._has(sender, vector):
-                self._take(sender, vector)
+        if missing := [pair for pair in inputs if not self._has(*pair)]:
+            self._take(missing)
         return [self._rows[sender][1] for sender, _ in inputs]
 
     def aggregate(self, rows: Iterable[int], f: int) -> Aggregate:
@@ -61,9 +60,12 @@ class Incoming:
         self._rows.clear()
         self._step = step
 
-    def _take(self, sender: NodeId, vector: Vector) -> None:
-        stack([vector], self._arrivals.free()[None])
-        self._rows[sender] = (vector, self._arrivals.added())
+    def _take(self, pairs: Sequence[tuple[NodeId, Vector]]) -> None:
+        """All at once: one pass over the rows, instead of one for each."""
+        stack([vector for _, vector in pairs], self._arrivals.free_rows(len(pairs)))
+        first = self._arrivals.added(len(pairs))
+        for row, (sender, vector) in enumerate(pairs, first):
+            self._rows[sender] = (vector, row)
 
 
 class Workspace:

@@ -59,12 +59,19 @@ class Arrivals:
             raise AggregationError(f"there is room for {self._count} rows, and all of it is used")
         return self._store[self._count]
 
-    def added(self) -> int:
-        """The free row has been filled: count it, and compute what can be. Returns its index."""
-        self._count += 1
+    def free_rows(self, count: int) -> Tensor:
+        """The next free rows, (count, d), to be filled before `added`."""
+        if self._count + count > len(self._store):
+            raise AggregationError(f"there is room for {len(self._store)} rows, {self._count} used")
+        return self._store[self._count : self._count + count]
+
+    def added(self, rows: int = 1) -> int:
+        """Free rows have been filled: count them, and compute what can be. Returns the first."""
+        first = self._count
+        self._count += rows
         if self.rule.by_distance:
-            add_row(self._store, range(self._count), self._squared)
-        return self._count - 1
+            add_row(self._store, range(self._count), self._squared, rows)
+        return first
 
     def add(self, vector: Tensor) -> int:
         """Copy one (d,) vector in. Returns the index of its row."""

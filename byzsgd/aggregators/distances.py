@@ -34,13 +34,14 @@ def pairwise_squared(vectors: Tensor, order: Sequence[int] | None = None) -> Ten
     return squared
 
 
-def add_row(store: Tensor, order: Sequence[int], squared: Tensor) -> None:
-    """Fill in the distances of the last row of `store[order]` to the rows before it.
+def add_row(store: Tensor, order: Sequence[int], squared: Tensor, rows: int = 1) -> None:
+    """Fill in the distances of the last row of `store[order]` to the rows before it; or of the last
+    `rows` to one another and to those before.
 
     `squared` is a float64 CPU tensor of at least (n, n), n = len(order), that holds what
     `pairwise_squared` gives for the rows before; then it holds, to the bit, what it gives for all.
     """
-    _fill(store.detach(), order, len(order) - 1, squared)
+    _fill(store.detach(), order, len(order) - rows, squared)
 
 
 def finite_rows(vectors: Tensor) -> Tensor:

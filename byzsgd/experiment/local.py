@@ -16,7 +16,7 @@ from byzsgd.errors import ConfigError
 from byzsgd.experiment.conductor import Conductor
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.processes import Links, Processes
-from byzsgd.experiment.progress import Progress, View
+from byzsgd.experiment.progress import View, showing
 from byzsgd.experiment.record import Record, Run, Status
 from byzsgd.runtime.roster import Encryption
 
@@ -32,16 +32,20 @@ def run_local(
     encryption: Encryption = "curve",
     measure_stall: bool = False,
     deliveries: bool = False,
+    measure_cpu: bool = False,
+    shared_memory: bool = False,
 ) -> Run:
     """Train, and return the run's record; its `status` says whether it reached its last step.
 
     The faults of the experiment happen to real processes. `encryption` is "curve" or, since all
-    links are on the loopback, "none"; `measure_stall` records how long each event loop was away at
-    worst, `deliveries` what each machine was told, in order. Ctrl-C ends the run as `interrupted`.
+    links are on the loopback, "none"; with `shared_memory`, which needs "none" and Linux, vectors
+    are not sent but read from each other's memory. `measure_stall` records how long each event loop
+    was away at worst, `deliveries` what each machine was told, in order; with `measure_cpu`
+    computations are measured in seconds of CPU. Ctrl-C ends the run as `interrupted`.
     Raises `ConfigError` for what the experimenter can mend, with nothing left running and the
     unfinished record still `.pending`.
     """
-    links = Links(encryption, measure_stall, deliveries)
+    links = Links(encryption, measure_stall, deliveries, measure_cpu, shared_memory)
     record = Record.begin(experiment, runs)
     ctrl_c: Future[None] = Future()
     try:
@@ -54,7 +58,9 @@ def run_local(
         record.event("failed", error=conductor.config_error)
         record.close()
         raise ConfigError(conductor.config_error)
-    run = record.finish(status, **conductor.result())
+    run = record.finish(
+        status, encryption=encryption, shared_memory=shared_memory, **conductor.result()
+    )
     if conductor.interrupted_late:
         raise KeyboardInterrupt
     return run
@@ -79,10 +85,6 @@ def _outside_any_loop(work: Coroutine[None, None, Result], ctrl_c: Future[None])
                     ctrl_c.set_result(None)
 
 
-def _unseen(progress: Progress) -> None:
-    pass
-
-
 async def _run(
     experiment: Experiment,
     record: Record,
@@ -91,7 +93,7 @@ async def _run(
     ctrl_c: Future[None],
 ) -> tuple[Status, Conductor]:
     processes = Processes(experiment, record.path, links)
-    conductor = Conductor(experiment, record, processes, view.show if view else _unseen)
+    conductor = Conductor(experiment, record, processes, showing(view))
     asyncio.wrap_future(ctrl_c).add_done_callback(lambda _: conductor.interrupt())
     loop = asyncio.get_running_loop()
     ours = SIGNALS if threading.current_thread() is threading.main_thread() else ()

@@ -73,7 +73,7 @@ async def local_node(
             Reporter(measures, channel.say),
             partial(_save, record, me),
             return_ if word else meet,
-            Extras(saved, clock, deliveries, common["measure_stall"]),
+            Extras(saved, clock, deliveries, common["measure_stall"], common["measure_cpu"]),
         )
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,9 @@ from byzsgd.cluster import NodeId
 from byzsgd.experiment.build import Saved, build, hears
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.deliveries import Deliveries, Recorded
+from byzsgd.experiment.environment import cores
 from byzsgd.experiment.files import Lines
+from byzsgd.experiment.totals import told
 from byzsgd.faults import Fates
 from byzsgd.observe import Measures
 from byzsgd.runtime.chaos import Chaos
@@ -23,6 +26,7 @@ from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.malloc import keep_freed_memory
 from byzsgd.runtime.node import Node
 from byzsgd.runtime.roster import Roster
+from byzsgd.runtime.shared_memory import SharedMemory
 from byzsgd.runtime.stall import StallMeter
 from byzsgd.runtime.transport import Transport
 from byzsgd.runtime.zeromq import ZeroMQ
@@ -30,6 +34,7 @@ from byzsgd.runtime.zeromq import ZeroMQ
 SAY_EVERY_S = 0.1
 
 Endpoints = dict[NodeId, str]
+Links = ZeroMQ | SharedMemory
 
 
 class Reporter:
@@ -42,7 +47,8 @@ class Reporter:
 
     def stepped(self, step: int, measures: Measures) -> None:
         now = time.monotonic()
-        self._measures.write(step=step, seconds=now, **measures)
+        used = time.process_time()
+        self._measures.write(step=step, seconds=now, process_cpu_s=used, **measures)
         if now - self._said >= SAY_EVERY_S:
             self._said = now
             self._say("step", step=step, loss=measures.get("loss"))
@@ -66,13 +72,15 @@ class Extras:
     """What not every node has.
 
     `saved` is what a restarted one goes on from. `clock` tells when faults begin and end: it starts
-    with the node unless somebody knows better. `measure_stall` runs a ticker of 2 ms, which costs.
+    with the node unless somebody knows better. `measure_stall` runs a ticker of 2 ms, which costs;
+    with `measure_cpu` computations are measured in seconds of CPU.
     """
 
     saved: Saved | None = None
     clock: Clock = field(default_factory=Clock)
     deliveries: Deliveries | None = None
     measure_stall: bool = False
+    measure_cpu: bool = False
 
 
 async def serve(
@@ -93,12 +101,14 @@ async def serve(
     torch.set_num_threads(1)
     keep_freed_memory()
     extras = extras or Extras()
-    parts = build(experiment, me, extras.saved)
+    clock = time.thread_time if extras.measure_cpu else time.perf_counter
+    parts = build(experiment, me, extras.saved, clock)
     log = extras.deliveries
     machine = Recorded(parts.machine, log) if log else parts.machine
     window, stretch = experiment.plan.window, _stretch(me, extras.clock, experiment)
     node = Node(machine, parts.compute, parts.layout, reporter, save, window, stretch)
-    links = ZeroMQ(me, key, roster, hears(experiment, me), parts.layout, window, node)
+    make_links = SharedMemory if roster.shares_memory else ZeroMQ
+    links = make_links(me, key, roster, hears(experiment, me), parts.layout, window, node)
     chaos = _chaos(me, links, extras.clock, experiment)
     transport: Transport = chaos or links
     loop = asyncio.get_running_loop()
@@ -111,9 +121,11 @@ async def serve(
         node.start(transport)
         await node.over()
         stall = {"stall_s": meter.longest_s} if meter else {}
-        used = {"cpu_s": time.process_time() - began, "rss_max_bytes": _rss_max_bytes()}
+        used = {"cpu_s": time.process_time() - began, **_machine(extras)}
+        moved = {"vector_bytes": parts.layout.nbytes, **links.moved(), "links": links.by_peer()}
         faults = {f"vectors_{fate}": n for fate, n in chaos.counts.items()} if chaos else {}
-        reporter.happened("totals", {**stall, **used, **links.moved(), **faults})
+        heard = told(node.lags, parts.machine)
+        reporter.happened("totals", {**stall, **used, **moved, **faults, **heard})
     finally:
         if meter:
             meter.stop()
@@ -121,9 +133,9 @@ async def serve(
         node.close()
 
 
-def _chaos(me: NodeId, links: ZeroMQ, clock: Clock, experiment: Experiment) -> Chaos | None:
+def _chaos(me: NodeId, links: Links, clock: Clock, experiment: Experiment) -> Chaos | None:
     """Stands before the links if the network is to have faults."""
-    faults = experiment.faults.plan(experiment.cluster)
+    faults = experiment.fault_plan
     if not faults.on_messages:
         return None
     fate = Fates(faults, experiment.seed).fate
@@ -132,10 +144,16 @@ def _chaos(me: NodeId, links: ZeroMQ, clock: Clock, experiment: Experiment) -> C
 
 def _stretch(me: NodeId, clock: Clock, experiment: Experiment) -> Callable[[], float] | None:
     """How slow the node is at the moment, if it ever is to be slow."""
-    faults = experiment.faults.plan(experiment.cluster)
+    faults = experiment.fault_plan
     if not any(me in slow.nodes for slow in faults.slow):
         return None
     return lambda: faults.stretch(clock(), me)
+
+
+def _machine(extras: Extras) -> dict[str, Any]:
+    """How it was measured, on what, and with how much memory."""
+    clock = "cpu" if extras.measure_cpu else "wall"
+    return {"clock": clock, "cores": cores(), "rss_max_bytes": _rss_max_bytes()}
 
 
 def _rss_max_bytes() -> int:

@@ -79,6 +79,9 @@ class Chaos:
     def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
         self._transport.grant(floor, kept)
 
+    def busy_s(self) -> float:
+        return self._transport.busy_s()
+
     def held(self, peer: NodeId) -> int:
         return len(self._held.get(peer, ()))
 

@@ -6,6 +6,7 @@ stands in EVENTS and must be asked after every send and receive.
 
 import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -53,6 +54,7 @@ class Link:
         self.peer = peer
         self.flow = flow
         self.moved: Counter[str] = Counter()
+        self.busy_s = 0.0
         self._loop = loop
         self._socket = socket
         self._listener = listener
@@ -101,14 +103,21 @@ class Link:
         """Move what can be moved. ZeroMQ tells of a connection before it hands over what came on
         it, and here that order is kept: a peer's first word belongs to the connection just opened.
         """
+        began = time.perf_counter()
+        if not self._move():
+            self.wake()
+        self.busy_s += time.perf_counter() - began
+
+    def _move(self) -> bool:
+        """Whether nothing is left to move."""
         for _ in range(TURNS):
             events = pending(self._socket)
             self._observe()
             received = bool(events & READABLE) and self._receive()
             sent = bool(events & WRITABLE) and self._send()
             if not received and not sent:
-                return
-        self.wake()
+                return True
+        return False
 
     def _send(self) -> bool:
         if self._unsent is None:

@@ -1,7 +1,7 @@
 """Who is where: addresses and public keys of the nodes, apart from the experiment.
 
     experiment = "4f1c…"               # digest of the experiment file it was made for
-    encryption = "curve"               # or "none", for loopback and ipc only
+    encryption = "curve"               # or "none", for loopback, ipc and memory only
 
     [nodes.server-0]
     address = "tcp://10.0.0.1:7000"    # the first of as many ports as there are later nodes
@@ -16,7 +16,7 @@ import ipaddress
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -28,6 +28,7 @@ from byzsgd.runtime.curve import check_key
 Encryption = Literal["curve", "none"]
 TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):(?P<port>\d{1,5})")
 IPC: Final = re.compile(r'ipc://(?P<path>/[^"\\\x00-\x1f\x7f]+)')
+MEMORY: Final = re.compile(r"memory://(?P<name>[A-Za-z0-9._-]{1,80})")
 IPC_PATH_BYTES_MAX: Final = 100
 """The kernel allows 107 for a socket's path, of which a suffix takes a few."""
 
@@ -57,6 +58,12 @@ class Roster:
             other = keys.setdefault(check_key(entry.public_key), node)
             if other != node:
                 raise ConfigError(f"{node} and {other} have the same public key: give each its own")
+        _check_memory([entry.address for entry in self.nodes.values()], self.encryption)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether all nodes are processes of one host that read from each other's memory."""
+        return all(MEMORY.fullmatch(entry.address) for entry in self.nodes.values())
 
     @property
     def run(self) -> bytes:
@@ -123,8 +130,11 @@ def _check_address(node: NodeId, address: object, nodes: int, encryption: str) -
         raise ConfigError(f"{node}: {address} leaves no room for {nodes} ports up to 65535")
     if ipc and len(ipc["path"].encode()) > IPC_PATH_BYTES_MAX:
         raise ConfigError(f"{node}: the path in {address} is over {IPC_PATH_BYTES_MAX} bytes")
-    if not tcp and not ipc:
-        raise ConfigError(f"{node}: {address!r} is no address: write tcp://IP:PORT or ipc:///PATH")
+    memory = MEMORY.fullmatch(address) if isinstance(address, str) else None
+    if not tcp and not ipc and not memory:
+        raise ConfigError(
+            f"{node}: {address!r} is no address: write tcp://IP:PORT, ipc:///PATH or memory://NAME"
+        )
     if encryption == "none" and tcp and not _loopback(tcp["host"]):
         raise ConfigError(
             f'{node}: encryption = "none" is for loopback and ipc only, not for {address}'
@@ -132,6 +142,15 @@ def _check_address(node: NodeId, address: object, nodes: int, encryption: str) -
     if tcp and not _is_address(tcp["host"]):
         raise ConfigError(
             f"{node}: nobody can listen on a name: write the IP address instead of {address!r}"
+        )
+
+
+def _check_memory(addresses: Sequence[str], encryption: str) -> None:
+    """Memory is shared by all or by none, and nothing in it is encrypted."""
+    shared = [address for address in addresses if MEMORY.fullmatch(address)]
+    if shared and (encryption != "none" or len(shared) < len(addresses)):
+        raise ConfigError(
+            f'{shared[0]}: memory:// addresses need encryption = "none", and all nodes to have one'
         )
 
 

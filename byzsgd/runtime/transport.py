@@ -21,6 +21,9 @@ class Transport(Protocol):
     def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
         """The node is at step `floor`: let every peer send as much as there is room for."""
 
+    def busy_s(self) -> float:
+        """Seconds that the event loop has spent on links so far, and on what was heard there."""
+
     def close(self) -> None:
         """Leave no socket and no port behind."""
 

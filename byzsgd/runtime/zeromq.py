@@ -83,12 +83,20 @@ class ZeroMQ:
         for peer, link in self.links.items():
             link.grant(floor, kept(peer))
 
+    def busy_s(self) -> float:
+        return sum(link.busy_s for link in self.links.values())
+
     def moved(self) -> dict[str, int]:
         """Bytes sent and received over all links, before encryption."""
         total: Counter[str] = Counter()
         for link in self.links.values():
             total.update(link.moved)
         return {f"bytes_{direction}": total[direction] for direction in ("sent", "received")}
+
+    def by_peer(self) -> dict[str, list[int]]:
+        """Bytes sent to and received from each peer."""
+        links = self.links.items()
+        return {str(peer): [link.moved["sent"], link.moved["received"]] for peer, link in links}
 
     def close(self) -> None:
         for link in self.links.values():

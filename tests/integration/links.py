@@ -1,6 +1,7 @@
 """Transports in one process, each with a context of its own, and listeners that write down."""
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,10 +16,11 @@ from torch import Tensor
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model
+from byzsgd.protocol import Gradient, Message, Model, vector_of
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.flow import Parcel
 from byzsgd.runtime.roster import Encryption, Entry, Roster
+from byzsgd.runtime.shared_memory import SharedMemory
 from byzsgd.runtime.zeromq import ZeroMQ
 from byzsgd.wire import (
     KINDS,
@@ -30,7 +32,6 @@ from byzsgd.wire import (
     encode,
     frames_of,
     stack,
-    vector_of,
 )
 
 SERVER = NodeId("server", 0)
@@ -97,18 +98,20 @@ class Net:
         window: int = 4,
         encryption: Encryption = "curve",
         folder: Path | None = None,
+        shared: bool = False,
     ) -> None:
         self.layout = layout
         self.window = window
         self.keys = {node: KeyPair.generate() for node in sorted(nodes)}
         self.ears = {node: Ear() for node in self.keys}
         self.present = [node for node in self.keys if node not in absent]
-        self.open: dict[NodeId, ZeroMQ] = {}
+        self.open: dict[NodeId, ZeroMQ | SharedMemory] = {}
+        address = f"memory://{secrets.token_hex(8)}" if shared else f"ipc://{folder}/"
         entries = {
-            node: Entry(f"ipc://{folder}/{node}" if folder else "tcp://127.0.0.1:0", key.public)
+            node: Entry(f"{address}{node}" if shared or folder else "tcp://127.0.0.1:0", key.public)
             for node, key in self.keys.items()
         }
-        self.roster = Roster(EXPERIMENT, entries, encryption)
+        self.roster = Roster(EXPERIMENT, entries, "none" if shared else encryption)
 
     def __enter__(self) -> Self:
         for node in self.present:
@@ -123,11 +126,12 @@ class Net:
         for node in list(self.open):
             self.close(node)
 
-    def listen(self, me: NodeId, roster: Roster | None = None) -> ZeroMQ:
+    def listen(self, me: NodeId, roster: Roster | None = None) -> ZeroMQ | SharedMemory:
         """A node on its ports, which from then on everybody knows; `roster` is what it believes."""
         roster = roster or self.roster
         kinds = {node: self._hears(node) for node in self.keys if self._linked(node, me)}
-        node = ZeroMQ(me, self.keys[me], roster, kinds, self.layout, self.window, self.ears[me])
+        make = SharedMemory if roster.shares_memory else ZeroMQ
+        node = make(me, self.keys[me], roster, kinds, self.layout, self.window, self.ears[me])
         self.open[me] = node
         chosen = {(me, peer): endpoint for peer, endpoint in node.listen().items()}
         self.roster = replace(self.roster, chosen={**self.roster.chosen, **chosen})

@@ -40,6 +40,19 @@ def test_the_order_of_arrival_does_not_matter(
         assert got.choice == expected.choice
 
 
+@pytest.mark.parametrize("bunches", [[11], [1, 10], [4, 1, 6], [9, 2]])
+def test_rows_that_come_together_give_the_same_bits(bunches: list[int]) -> None:
+    rule, x = AGGREGATORS["mda"], vectors()
+    arrivals, done = Arrivals(rule, N, D), 0
+    for count in bunches:
+        arrivals.free_rows(count).copy_(x[done : done + count])
+        assert arrivals.added(count) == done
+        done += count
+    assert torch.equal(arrivals.aggregate(F).vector, rule(x, F))
+    with pytest.raises(AggregationError, match="room for 11 rows"):
+        arrivals.free_rows(1)
+
+
 def test_only_the_rows_that_are_asked_for_count() -> None:
     x = vectors()
     arrivals = Arrivals(AGGREGATORS["mda"], N, D)

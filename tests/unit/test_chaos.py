@@ -41,6 +41,9 @@ class Wires:
             self.put.setdefault(peer, []).append(parcel)
             self.at.append((self.loop.now, peer, parcel.step))
 
+    def busy_s(self) -> float:
+        return 0.0
+
     def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
         self.granted.append(floor + kept(NEAR))
 

@@ -89,6 +89,10 @@ def test_what_an_address_may_be(address: str) -> None:
         "ipc:///",
         "ipc://",
         "ipc://@abstract",
+        "memory://",
+        "memory:///x",
+        "memory://a b",
+        "memory://" + 81 * "x",
         'ipc:///a"b',
         "ipc:///a\\b",
         "ipc:///a\nb",
@@ -100,6 +104,18 @@ def test_what_an_address_may_be(address: str) -> None:
 )
 def test_what_is_no_address(address: str) -> None:
     assert repr(address) in complaint(address)
+
+
+def test_memory_is_shared_by_all_or_none_and_not_encrypted() -> None:
+    nodes = {node: Entry(f"memory://run-{node}", key) for node, key in KEYS.items()}
+    together = Roster(EXPERIMENT, nodes, "none")
+    assert together.shares_memory
+    assert together.endpoint(SERVER, WORKER) == "memory://run-server-0-worker-0"
+    assert not spaced().shares_memory
+    with pytest.raises(ConfigError, match='need encryption = "none"'):
+        Roster(EXPERIMENT, nodes, "curve")
+    with pytest.raises(ConfigError, match="all nodes to have one"):
+        Roster(EXPERIMENT, {**nodes, SERVER: Entry("tcp://127.0.0.1:0", KEYS[SERVER])}, "none")
 
 
 @pytest.mark.parametrize("port", [65_535, 65_536, 99_999])
