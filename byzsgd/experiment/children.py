@@ -32,7 +32,7 @@ class Child:
 
 def children_of(experiment: Experiment) -> list[Child]:
     """All that a run may need: they are forked at once, and never later."""
-    crashes = experiment.faults.plan(experiment.cluster).crashes
+    crashes = experiment.fault_plan.crashes
     spares = [Child(str(crash.node), spare=True) for crash in crashes if crash.until_s]
     first = [Child(str(node)) for node in experiment.cluster.nodes]
     return [*first, Child(EVALUATOR), *spares]

@@ -38,6 +38,8 @@ class Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
     not_built: ClassVar[frozenset[str]] = frozenset()
     """Keys, and values as `key=value`, whose part of the system does not exist yet."""
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """What is said of keys that have no place here and are none that nobody knows."""
 
     @validator(mode="wrap")
     @classmethod
@@ -92,6 +94,8 @@ def _faults(detail: ErrorDetails, table: type[Table], given: object) -> list[Fau
     key = str(detail["loc"][0])
     if inner:
         return [fault._replace(key=(key, *fault.key)) for fault in inner]
+    if key in table.elsewhere:
+        return [Fault((key,), table.elsewhere[key])]
     value = given.get(key) if isinstance(given, Mapping) else None
     if not table.not_built.isdisjoint({key, f"{key}={value}"}):
         return [Fault((key,), "is not built yet", toml(value))]

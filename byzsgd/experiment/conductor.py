@@ -51,8 +51,8 @@ class Conductor:
         self._more: dict[str, Any] = {}
         self._alarm: asyncio.TimerHandle | None = None
         honest = map(str, experiment.honest_servers)
-        self._evaluations = Evaluations(record.path, honest, self._ask)
-        self._faults = experiment.faults.plan(experiment.cluster)
+        self._evaluations = Evaluations(record.path, honest, self._ask, self._loop.time)
+        self._faults = experiment.fault_plan
         self._crashes = Crashes(self._faults.crashes, processes, self)
 
     async def over(self) -> Status:
@@ -189,10 +189,10 @@ class Conductor:
         self._show(self.progress)
 
     def _evaluated(self, word: Word) -> None:
-        progress, elapsed = self.progress, self._loop.time() - self._began
+        progress = self.progress
         progress.accuracy, progress.diameter = word["accuracy"], word["diameter"]
-        self.record.evaluation(seconds=elapsed, **word)
-        self._evaluations.answered(word["step"])
+        models_there = self._evaluations.answered(word["step"])
+        self.record.evaluation(seconds=models_there - self._began, **word)
         self._check_done()
         self._show(progress)
 

@@ -34,6 +34,7 @@ from byzsgd.experiment.training import Training
 if TYPE_CHECKING:
     from os import PathLike
 
+    from byzsgd.faults import FaultPlan
     from byzsgd.training.schedule import Schedule
 
 _NOT_SCIENCE = {"name", "expect"}
@@ -47,7 +48,9 @@ class Experiment(Table):
     Raises `ConfigError` that names every fault, under the keys of the file.
     """
 
-    not_built: ClassVar[frozenset[str]] = frozenset({"sweep"})
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "sweep": "describes several experiments: use byzsgd sweep FILE"
+    }
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
@@ -112,13 +115,17 @@ class Experiment(Table):
         """The learning rate of every step."""
         return self.training.learning_rate.schedule(self.plan.steps)
 
+    @cached_property
+    def fault_plan(self) -> "FaultPlan":
+        """What goes wrong, between whom and when."""
+        return self.faults.plan(self.cluster)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed but voids a promise; every run records it."""
-        faults = self.faults.plan(self.cluster)
         return (
             *more_than_declared(self.liars, self.cluster),
-            *beyond_declared(self.cluster, self.liars, faults),
+            *beyond_declared(self.cluster, self.liars, self.fault_plan),
         )
 
     @field_validator("aggregation")

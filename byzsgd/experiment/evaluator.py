@@ -1,7 +1,9 @@
 """A process of its own that says how good the replicas' models are, outside every timed path."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -13,10 +15,14 @@ from byzsgd.training.evaluate import evaluate
 from byzsgd.training.flat import flat_model
 from byzsgd.training.task import load_task
 
+LEAST_URGENT: Final = 19
+"""Or it would take a processor from nodes whose steps are timed."""
+
 
 def evaluator(experiment: Experiment, channel: Channel) -> None:
     """Answer the launcher's questions until there are no more."""
     torch.set_num_threads(1)
+    os.nice(LEAST_URGENT)
     task = load_task(experiment.training.task, model=experiment.training.model)
     flat = flat_model(task.model, experiment.seed)
     channel.say("listening", endpoints={}, dimension=flat.dimension)

@@ -1,5 +1,6 @@
 """How a run is going: what the launcher updates, and views show."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -40,6 +41,11 @@ class View(Protocol):
     """Who is told whenever there is something new to see."""
 
     def show(self, progress: Progress) -> None: ...
+
+
+def showing(view: View | None) -> Callable[[Progress], None]:
+    """How to tell a view; where there is none nobody is told."""
+    return view.show if view else lambda progress: None
 
 
 def progress_of(experiment: "Experiment") -> Progress:

@@ -20,6 +20,7 @@ from byzsgd.experiment.files import (
     read_lines,
     saved_steps,
 )
+from byzsgd.experiment.speed import first_reached, step_s
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,6 +79,21 @@ class Run:
     @property
     def steps_per_second(self) -> float:
         return _number(self._last, "steps_per_second")
+
+    @cached_property
+    def step_s(self) -> float:
+        """How long a step took in the median honest server, without start-up and stragglers.
+
+        `seconds` ends with the last honest node, this does not. Where servers measured nothing it
+        is `seconds` divided by `steps`.
+        """
+        paced = step_s(self.measures(node) for node in self.experiment.honest_servers)
+        mean = self.seconds / self.steps if self.steps else math.nan
+        return mean if math.isnan(paced) else paced
+
+    def reached(self, accuracy: float) -> float | None:
+        """When an evaluation first had this accuracy, in seconds; None if none ever had."""
+        return first_reached(self.evaluations, accuracy)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.costs import costs
 from byzsgd.experiment.enact import Enactment, Ending
 from byzsgd.experiment.files import model_path, save_model, write_atomically
-from byzsgd.experiment.progress import Progress, View
+from byzsgd.experiment.progress import View, showing
 from byzsgd.experiment.record import Record, Run, Status
 from byzsgd.experiment.warm import warm
 from byzsgd.protocol import Vector
@@ -72,8 +72,7 @@ class _Run:
         self._experiment, self._record, self._enactment = experiment, record, enactment
         self._chronicle = Chronicle(record)
         self._evaluator = Evaluator(experiment, enactment.task, enactment.flat, record)
-        show = view.show if view else _unseen
-        self._pulse = Pulse(experiment, self._evaluator, show)
+        self._pulse = Pulse(experiment, self._evaluator, showing(view))
         self._ending: Ending | None = None
         self._message = ""
         self._wall_s = 0.0
@@ -150,7 +149,3 @@ class _Run:
 
     def _save(self, node: NodeId, step: int, params: Vector) -> None:
         save_model(model_path(self._record.path, node, step), step, params)
-
-
-def _unseen(progress: Progress) -> None:
-    pass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from byzsgd.experiment.evaluations import Evaluations
+from byzsgd.experiment.evaluations import WAITING_MAX, Evaluations
 from byzsgd.experiment.files import model_path, saved_steps
 
 SERVERS = ("server-1", "server-2", "server-3")
@@ -54,19 +54,39 @@ def test_a_step_is_asked_about_once_all_expected_servers_have_saved_it(
     assert len(evaluations.asked) == 1
 
 
-def test_while_the_evaluator_is_busy_only_the_newest_step_is_remembered(
-    evaluations: Questions,
-) -> None:
-    for step in (10, 20, 30, 40):
+def test_while_the_evaluator_is_busy_steps_wait_in_order(evaluations: Questions) -> None:
+    for step in (10, 20, 30):
         for server in SERVERS:
             evaluations.write(server, step)
-    evaluations.write("server-1", 50)
+    evaluations.write("server-1", 40)
     assert evaluations.asked == [(10, SERVERS)]
-    evaluations.answered(10)
-    assert evaluations.asked == [(10, SERVERS), (40, SERVERS)]
-    evaluations.answered(40)
-    assert len(evaluations.asked) == 2
-    assert saved_steps(evaluations.record, "server-1") == [40, 50]
+    for step in (10, 20, 30):
+        evaluations.answered(step)
+    assert evaluations.asked == [(10, SERVERS), (20, SERVERS), (30, SERVERS)]
+    assert saved_steps(evaluations.record, "server-1") == [30, 40]
+
+
+def test_no_more_steps_wait_than_may(evaluations: Questions) -> None:
+    steps = range(1, WAITING_MAX + 5)
+    for step in steps:
+        for server in SERVERS:
+            evaluations.write(server, step)
+    evaluations.answered(1)
+    assert evaluations.asked[-1] == (steps[-WAITING_MAX], SERVERS)
+    assert len(saved_steps(evaluations.record, "server-1")) == len(steps), "till that is answered"
+    evaluations.answered(steps[-WAITING_MAX])
+    assert saved_steps(evaluations.record, "server-1") == [*steps][-WAITING_MAX:]
+
+
+def test_a_step_counts_from_when_its_models_were_there(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    now = [1.0]
+    evaluations = Evaluations(tmp_path, SERVERS, lambda step, files: None, lambda: now[0])
+    for server, at_s in zip(SERVERS, (1.0, 2.0, 3.0), strict=True):
+        now[0] = at_s
+        evaluations.saved(server, 10)
+    now[0] = 50.0
+    assert evaluations.answered(10) == 3.0
 
 
 def test_older_files_are_removed_once_a_step_is_evaluated(evaluations: Questions) -> None:
