@@ -5,6 +5,7 @@
     experiment = byzsgd.load("file.toml", overrides={"plan.steps": 50})
     run = byzsgd.simulate(experiment)       # one process, virtual time: one seed, one run.digest
     run = byzsgd.run(experiment)            # one process per node on this machine
+    byzsgd.sweep("sweep.toml", quiet=False) # what is missing of all combinations of variants
     run.accuracy, run.steps, run.diameter, run.path
     run.model()                             # the median model, a torch.nn.Module
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from byzsgd.experiment.launch import run
     from byzsgd.experiment.results import Run
     from byzsgd.experiment.simulate import simulate
+    from byzsgd.experiment.sweep.launch import sweep
 
     __version__: str
 
-__all__ = ["Experiment", "Run", "__version__", "errors", "load", "run", "simulate"]
+__all__ = ["Experiment", "Run", "__version__", "errors", "load", "run", "simulate", "sweep"]
 
 _HOMES: Final = {
     "Experiment": "byzsgd.experiment.config",
@@ -31,6 +33,7 @@ _HOMES: Final = {
     "load": "byzsgd.experiment.config",
     "run": "byzsgd.experiment.launch",
     "simulate": "byzsgd.experiment.simulate",
+    "sweep": "byzsgd.experiment.sweep.launch",
 }
 
 

@@ -7,12 +7,12 @@ given, 130 after Ctrl-C.
 
 import os
 
-from byzsgd.cli import hosting, showing, simulating, training
+from byzsgd.cli import hosting, showing, simulating, sweeping, training
 from byzsgd.cli.common import app
 
 __all__ = ["app", "main"]
 
-_COMMANDS = (training, simulating, showing, hosting)
+_COMMANDS = (training, simulating, sweeping, showing, hosting)
 """Each adds its commands to the app when it is imported."""
 
 

@@ -1,6 +1,7 @@
 """What the commands share: options, reading a file, and how to end."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 
 
-ORDER: Final = ["demo", "run", "simulate", "plan", "report", "list", "doctor", "keygen", "node"]
+ORDER: Final = [
+    *("demo", "run", "simulate", "sweep"),
+    *("plan", "report", "list", "doctor"),
+    *("keygen", "node"),
+]
 """As `--help` lists the commands."""
 
 
@@ -52,6 +57,16 @@ Seed = Annotated[int | None, typer.Option(help="another seed, as --set seed=N")]
 Json = Annotated[bool, typer.Option("--json", help="end with one line of JSON on stdout")]
 Runs = Annotated[Path, typer.Option(metavar="DIR", help="where records go")]
 RUNS = Path("runs")
+
+
+class Encrypted(StrEnum):
+    curve = "curve"
+    none = "none"
+
+
+Encryption = Annotated[
+    Encrypted | None, typer.Option(help="of the links between real processes; else curve")
+]
 
 
 def load(

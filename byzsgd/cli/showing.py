@@ -33,12 +33,31 @@ def plan(file: File, settings: Settings = None, seed: Seed = None, as_json: Json
 def report(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="runs, or folders of runs")],
     as_json: Json = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write a page with figures and tables instead"),
+    ] = None,
 ) -> None:
-    """Show runs side by side, from their records."""
+    """Show runs side by side, from their records; sweeps too, on a page."""
+    if html:
+        write_page(paths, html, as_json)
+        return
     from byzsgd.experiment.report import report as read
 
     found = read(paths)
     tell(found.to_dict() if as_json else found.text())
+    if found.broken or not found.runs:
+        raise typer.Exit(1)
+
+
+def write_page(paths: list[Path], html: Path, as_json: bool) -> None:
+    from byzsgd.experiment.page import write_page as write
+
+    found = write(paths, html)
+    page = f"{html}: a page of {found.runs} run{'' if found.runs == 1 else 's'}"
+    broken = [f"broken: {reason}" for reason in found.broken]
+    as_dict = {"html": str(html), "runs": found.runs, "broken": found.broken}
+    tell(as_dict if as_json else lines([page, *broken]))
     if found.broken or not found.runs:
         raise typer.Exit(1)
 

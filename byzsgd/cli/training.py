@@ -6,6 +6,8 @@ import typer
 
 from byzsgd.cli.common import (
     RUNS,
+    Encrypted,
+    Encryption,
     File,
     Json,
     Runs,
@@ -17,6 +19,7 @@ from byzsgd.cli.common import (
     overrides,
     tell,
 )
+from byzsgd.errors import ConfigError
 
 
 @app.command()
@@ -44,6 +47,15 @@ def run(
         bool,
         typer.Option("--deliveries", help="record in which order each node heard what, to replay"),
     ] = False,
+    encryption: Encryption = None,
+    shared_memory: Annotated[
+        bool,
+        typer.Option("--shared-memory", help="vectors through memory, unencrypted; Linux only"),
+    ] = False,
+    cpu_times: Annotated[
+        bool,
+        typer.Option("--cpu-times", help="measure computations in CPU seconds, for --cost RUN"),
+    ] = False,
 ) -> None:
     """Run an experiment on this machine, one process per node."""
     from byzsgd.experiment import local
@@ -51,7 +63,18 @@ def run(
     from byzsgd.experiment.view import View
 
     experiment = load(file, settings, seed)
+    if shared_memory and encryption is Encrypted.curve:
+        raise ConfigError("--shared-memory encrypts nothing: leave out --encryption curve")
+    plain = Encrypted.none if shared_memory else Encrypted.curve
     with View() as view:
-        done = local.run_local(experiment, runs=runs, view=view, deliveries=deliveries)
+        done = local.run_local(
+            experiment,
+            runs=runs,
+            view=view,
+            encryption=(encryption or plain).value,
+            shared_memory=shared_memory,
+            deliveries=deliveries,
+            measure_cpu=cpu_times,
+        )
     tell({**summary(done), "shortfalls": done.shortfalls()} if as_json else run_text(done))
     leave(done.shortfalls(), done.status == "interrupted")

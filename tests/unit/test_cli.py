@@ -34,7 +34,14 @@ class Launcher:
         self.asked: list[Experiment] = []
 
     def __call__(
-        self, experiment: Experiment, *, runs: Path, view: object, deliveries: bool = False
+        self,
+        experiment: Experiment,
+        *,
+        runs: Path,
+        view: object,
+        encryption: str = "curve",
+        deliveries: bool = False,
+        measure_cpu: bool = False,
     ) -> Run:
         self.deliveries = deliveries
         accuracy = self.accuracies[min(len(self.asked), len(self.accuracies) - 1)]
@@ -122,7 +129,7 @@ def test_a_run_that_does_not_hold_says_why(
         (["run", "no.toml"], "byzsgd: no.toml: there is no such file\n"),
         (["run", QUICKSTART, "--set", "plan.step=3"], "plan.step = 3: unknown key 'step'; did you"),
         (["run", QUICKSTART, "--set", "plan.steps"], "write KEY=VALUE, such as plan.steps=50"),
-        (["plan", QUICKSTART, "--set", "plan.mode=sync"], 'plan.mode = "sync": is not built yet'),
+        (["plan", QUICKSTART, "--set", "plan.mode=slow"], 'plan.mode = "slow": must be "async"'),
         (["demo", "--set", "training.task=digit"], "unknown task 'digit'; did you mean 'digits'?"),
         (["node", QUICKSTART, "--node", "server-0", "--roster", "no.toml", "--key", "k", "--out",
           "o"], "byzsgd: no.toml: no readable roster"),
