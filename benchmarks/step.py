@@ -1,11 +1,12 @@
-"""Where the time of a step goes: asynchronous ByzSGD against plain settings.
+"""Where the time of a step goes: asynchronous ByzSGD, plain settings, and the gradients alone.
 
     .venv/bin/python -m benchmarks.step --repeat 5
 
 Every node is a process of its own on this machine. The configurations take turns, so that a noisy
 machine is noisy to all of them; what is printed are medians over the repetitions, and ratios within
-one repetition. Parts are seconds of one node in one step, the median over its steps: servers and
-workers overlap, so they do not add up to a step.
+one repetition. Links are encrypted ("curve"), on the loopback ("none") or shared memory ("memory").
+Parts are of one node in one step, the mean over nodes and steps: waits by the clock, computations
+in seconds of CPU. Servers and workers overlap, so they do not add up to a step.
 """
 
 import argparse
@@ -14,152 +15,99 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from byzsgd.experiment.config import Experiment
-from byzsgd.experiment.files import read_json, read_lines
-from byzsgd.experiment.local import run_local
-from byzsgd.experiment.results import Run
-from byzsgd.runtime.roster import Encryption
+from benchmarks.step_cases import SERVER_PARTS, WORKER_PARTS, Case, System, measured
 
-BYZSGD: Final = {"servers": 5, "workers": 7, "f_servers": 1, "f_workers": 2}
-PLAIN: Final = {"servers": 1, "workers": 7}
-WARM_UP: Final = 3
-"""Steps at the start of a run that do not count."""
-SERVER_PARTS: Final = {
-    "wait for gradients": ("in_gradients_s",),
-    "gather: wait for models": ("in_models_s",),
-    "copy in, distances as they come": ("prepare_s", "stack_s"),
-    "aggregate": ("aggregate_s", "contract_s"),
-    "apply": ("apply_s",),
-    "encode": ("encode_s",),
-}
-WORKER_PARTS: Final = {
-    "wait for models": ("in_models_s",),
-    "copy in": ("stack_s",),
-    "median": ("contract_s",),
-    "compute": ("compute_s",),
-    "encode": ("encode_s",),
-}
+Results = dict[Case, list[dict[str, Any]]]
 
-
-@dataclass(frozen=True)
-class Case:
-    """One configuration. `stall` runs the ticker, so its times are not compared with others'."""
-
-    model: str
-    steps: int
-    byzantine: bool
-    encryption: Encryption
-    stall: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{'byzsgd' if self.byzantine else 'plain'}, {self.encryption}"
-
-    def experiment(self) -> Experiment:
-        rules = {} if self.byzantine else {"aggregation": {"gradients": "average"}}
-        return Experiment(
-            name=f"step-{self.model}",
-            cluster=BYZSGD if self.byzantine else PLAIN,
-            plan={"steps": self.steps, "save_every": self.steps},
-            training={"task": f"benchmarks.tasks:{self.model}", "learning_rate": 0.01},
-            **rules,
-        )
+SMALL: Final = ("mnist_mlp", "mnist_cnn")
+LARGE: Final = ("cifar_cnn",)
+SYSTEMS: Final[tuple[System, ...]] = ("byzsgd", "plain")
+WHOLE: Final = (
+    ("step, ms", "step", 1e3),
+    ("CPU of all nodes, ms a step", "cpu", 1e3),
+    ("sent by all nodes, MB a step", "bytes", 1e-6),
+    ("memory of all nodes (PSS), MB", "pss", 1e-6),
+    ("aggregation, % of the CPU", "aggregation", 1e2),
+)
 
 
 def main() -> None:
     options = _options()
-    cases = [
-        Case(model, steps, byzantine, encryption)
-        for model, steps in (("mnist_mlp", options.small), ("cifar_cnn", options.large))
-        for encryption in options.encryption
-        for byzantine in (True, False)
-    ]
-    results: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases}
+    cases = _cases(options)
+    results: Results = {case: [] for case in cases}
     with tempfile.TemporaryDirectory() as folder:
         for round_ in range(options.repeat):
             for case in cases:
                 print(f"{round_ + 1}/{options.repeat} {case.model} {case.name}", file=sys.stderr)
                 results[case].append(measured(case, Path(folder)))
-        stall = measured(Case("cifar_cnn", options.large, True, "curve", stall=True), Path(folder))
-    print(_machine())
-    for model in ("mnist_mlp", "cifar_cnn"):
-        print(f"\n### {model}\n")
-        print(table({case: rows for case, rows in results.items() if case.model == model}))
-    print(
-        f"\nLongest event-loop stall of a node, cifar_cnn with CURVE: {1e3 * stall['stall']:.0f} ms"
-    )
+        print(_machine())
+        for model in options.models:
+            print(f"\n### {model}\n")
+            print(table({case: rows for case, rows in results.items() if case.model == model}))
+        if options.stall:
+            stalled = measured(
+                Case("cifar_cnn", options.large, "byzsgd", "curve", True), Path(folder)
+            )
+            print(f"\nLongest event-loop stall, cifar_cnn, CURVE: {1e3 * stalled['stall']:.0f} ms")
 
 
-def measured(case: Case, folder: Path) -> dict[str, Any]:
-    """One run, and what its record says of it."""
-    run = run_local(
-        case.experiment(), runs=folder, encryption=case.encryption, measure_stall=case.stall
-    )
-    if run.status != "finished":
-        raise SystemExit(f"{run.path}: {run.status}: {read_json(run.path / 'result.json')}")
-    servers = _rows(run, "server")
-    totals = [line for line in read_lines(run.path / "events.jsonl") if line["event"] == "totals"]
-    times = [row["seconds"] for row in _rows(run, "server", WARM_UP)[0]]
-    return {
-        "step": (times[-1] - times[0]) / (len(times) - 1),
-        "server": _parts(servers, SERVER_PARTS),
-        "worker": _parts(_rows(run, "worker"), WORKER_PARTS),
-        "bytes": sum(line["bytes_sent"] for line in totals) / case.steps,
-        "cpu": sum(line["cpu_s"] for line in totals) / case.steps,
-        "stall": max(line.get("stall_s", 0.0) for line in totals),
-        "pss": read_json(run.path / "result.json")["nodes_pss_bytes"],
-    }
+def _cases(options: argparse.Namespace) -> list[Case]:
+    cases = []
+    for model in options.models:
+        steps = options.large if model in LARGE else options.small
+        cases.append(Case(model, steps, "gradients alone"))
+        cases += [
+            Case(model, steps, system, links)
+            for links in options.links
+            for system in options.systems
+        ]
+    return cases
 
 
-def table(results: dict[Case, list[dict[str, Any]]]) -> str:
-    """Markdown: a column for each case, in milliseconds, and the ratios to plain."""
+def table(results: Results) -> str:
+    """Markdown: a column for each case, in milliseconds, and the ratios between them."""
     lines = ["| | " + " | ".join(case.name for case in results) + " |"]
     lines.append("|---|" + "---|" * len(results))
-    for label, key, scale in (
-        ("step, ms", "step", 1e3),
-        ("CPU of all nodes, ms a step", "cpu", 1e3),
-        ("sent by all nodes, MB a step", "bytes", 1e-6),
-        ("memory of all nodes (PSS), MB", "pss", 1e-6),
-    ):
-        cells = (f"{scale * median(row[key] for row in rows):.1f}" for rows in results.values())
-        lines.append(_line(label, cells))
+    for label, key, scale in WHOLE:
+        lines.append(_line(label, (_cell(rows, scale, key) for rows in results.values())))
     for role, parts in (("server", SERVER_PARTS), ("worker", WORKER_PARTS)):
         for part in parts:
-            cells = (
-                f"{1e3 * median(row[role][part] for row in rows):.2f}" for rows in results.values()
-            )
+            cells = (_cell(rows, 1e3, role, part) for rows in results.values())
             lines.append(_line(f"{role}: {part}, ms", cells))
-    lines.append(_line("**step / plain step**", _ratios(results)))
+    for label, key, base in (
+        ("step / gradients alone", "step", "gradients alone"),
+        ("the same of CPU", "cpu", "gradients alone"),
+        ("step / plain step", "step", "plain, {links}"),
+        ("step / step without encryption", "step", "{system}, none"),
+        ("the same of CPU", "cpu", "{system}, none"),
+    ):
+        cells = (_ratio(results, case, key, base) for case in results)
+        lines.append(_line(f"**{label}**", cells))
     return "\n".join(lines)
 
 
-def _ratios(results: dict[Case, list[dict[str, Any]]]) -> Iterable[str]:
-    for case, rows in results.items():
-        plain = next(r for c, r in results.items() if c.name == f"plain, {case.encryption}")
-        ratios = [mine["step"] / theirs["step"] for mine, theirs in zip(rows, plain, strict=True)]
-        yield f"**{median(ratios):.2f}** ({min(ratios):.2f}–{max(ratios):.2f})"
+def _cell(rows: list[dict[str, Any]], scale: float, *keys: str) -> str:
+    """The median over the repetitions; nothing where there is no such number."""
+    values: list[Any] = list(rows)
+    for key in keys:
+        values = [value[key] for value in values if key in value]
+    return f"{scale * median(values):.2f}" if values else ""
 
 
-def _rows(run: Run, role: str, skip: int = WARM_UP) -> list[list[dict[str, Any]]]:
-    paths = sorted((run.path / "nodes").glob(f"{role}-*.jsonl"))
-    return [read_lines(path)[skip:] for path in paths]
-
-
-def _parts(
-    nodes: Sequence[Sequence[dict[str, Any]]], parts: Mapping[str, tuple[str, ...]]
-) -> dict[str, float]:
-    """Mean seconds a step of each part, over the steps of all nodes."""
-    rows = [row for node in nodes for row in node]
-    return {
-        part: sum(row.get(key, 0.0) for row in rows for key in keys) / len(rows)
-        for part, keys in parts.items()
-    }
+def _ratio(results: Results, case: Case, key: str, base: str) -> str:
+    """Within each repetition."""
+    name = base.format(system=case.system, links=case.links)
+    found = [rows for other, rows in results.items() if other.name == name]
+    if not found or case.system == "gradients alone":
+        return ""
+    pairs = zip(results[case], found[0], strict=True)
+    ratios = [mine[key] / theirs[key] for mine, theirs in pairs]
+    return f"**{median(ratios):.2f}** ({min(ratios):.2f}–{max(ratios):.2f})"
 
 
 def _line(label: str, cells: Iterable[str]) -> str:
@@ -182,10 +130,15 @@ def _machine() -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    models = [*SMALL, *LARGE]
+    links = ["curve", "none", "memory"]
     parser.add_argument("--repeat", type=int, default=5, help="repetitions of every case")
-    parser.add_argument("--small", type=int, default=100, help="steps with d = 79,510")
-    parser.add_argument("--large", type=int, default=15, help="steps with d = 1,756,426")
-    parser.add_argument("--encryption", nargs="+", default=["curve", "none"])
+    parser.add_argument("--small", type=int, default=100, help="steps with d of about 80,000")
+    parser.add_argument("--large", type=int, default=30, help="steps with d = 1,756,426")
+    parser.add_argument("--models", nargs="+", choices=models, default=models)
+    parser.add_argument("--links", nargs="+", choices=links, default=links)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--stall", action="store_true", help="measure the event loops' stalls too")
     return parser.parse_args()
 
 

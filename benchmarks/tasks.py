@@ -14,6 +14,11 @@ def mnist_mlp() -> Task:
     return _task("mnist_mlp", "mlp", (1, 28, 28))
 
 
+def mnist_cnn() -> Task:
+    """The CNN of d = 79,754."""
+    return _task("mnist_cnn", "cnn", (1, 28, 28))
+
+
 def cifar_cnn() -> Task:
     """The CIFAR-10 CNN of d = 1,756,426."""
     return _task("cifar_cnn", "cnn", (3, 32, 32))

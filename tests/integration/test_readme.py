@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.sweep.cells import load_sweep
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -48,7 +49,7 @@ def run(folder: Path, *words: str) -> str:
 
 def test_the_commands_of_the_first_experiment_work(folder: Path) -> None:
     shown = [command for command in commands("byzsgd ") if "keygen" not in command]
-    assert len(shown) == 7
+    assert len(shown) == 10
     for command in shown:
         assert run(folder, *shlex.split(command, comments=True))
 
@@ -105,8 +106,18 @@ def test_the_two_first_commands_are_those_of_the_set_up() -> None:
         assert shlex.split(command)[2] in usage
 
 
-def test_the_commands_for_carrying_on_exist() -> None:
-    assert "--repeat" in run(ROOT, sys.executable, "-m", "benchmarks.step", "--help")
+@pytest.mark.parametrize("name", ["step", "async_vs_sync", "transport"])
+def test_the_benchmarks_can_be_started(name: str) -> None:
+    assert f"benchmarks.{name}" in README
+    assert "--repeat" in run(ROOT, sys.executable, "-m", f"benchmarks.{name}", "--help")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "benchmarks" / "sweeps").glob("*.toml")), ids=str)
+def test_the_sweeps_of_the_benchmarks_are_sound(file: Path) -> None:
+    """Every system is possible in most situations; without the data of any task."""
+    cells = load_sweep(file).cells
+    possible = [cell for cell in cells if cell.experiment]
+    assert len(possible) > 0.9 * len(cells)
 
 
 def test_every_linked_file_is_there() -> None:
