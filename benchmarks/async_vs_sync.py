@@ -4,8 +4,8 @@
 
 Five systems on one transport, in every situation of `sweeps/async-vs-sync.toml`, as real processes
 that take turns, and how soon their models are good (`sweeps/accuracy.toml`). Then the same in
-virtual time, with computations measured one by one and what a vector cost in a real run, and more
-nodes than this machine has room for (`sweeps/scale.toml`); torch.distributed beside it. Nothing is
+virtual time, at what everything cost in a real run that was measured in CPU seconds, and more nodes
+than this machine has room for (`sweeps/scale.toml`); torch.distributed beside it. Nothing is
 encrypted unless `--encryption curve` is given. It can be stopped at any time, and goes on from
 there.
 """
@@ -32,13 +32,12 @@ from byzsgd.experiment.sweep.swept import Swept, choose
 from byzsgd.experiment.sweep.text import swept_text
 from byzsgd.experiment.sweep.view import SweepView
 from byzsgd.runtime.malloc import keep_freed_memory
-from byzsgd.simulation.cost import Cost
 
 SWEEPS: Final = Path(__file__).with_name("sweeps")
 LOOPBACK: Final = {"kind": "exponential", "mean": 0.0001}
 """In seconds: what a message takes beside the work that the costs account for."""
 NOT_SIMULATED: Final = ("bfloat16", "d = 7,510", "d = 1,756,426")
-"""Situations in which a vector costs something else than in the run that is measured."""
+"""Situations in which something costs more or less than in the run that is measured."""
 GLOO_STEPS: Final = 60
 
 
@@ -56,17 +55,13 @@ def main() -> None:
     good = _run(load_sweep(SWEEPS / "accuracy.toml", changes), runs, links, [])
     print(swept_text(good), "\n")
 
-    vectors = calibrated(_measured(real, runs))
-    twin = {
-        **changes,
-        "simulation.cost": _costs(vectors, vectors.cores, runs),
-        "faults.delay": LOOPBACK,
-    }
+    measured = _measured(real, runs)
+    twin = {**changes, "simulation.cost": str(measured), "faults.delay": LOOPBACK}
     simulated = _run(
         load_sweep(file, twin), runs, Manner(simulated=True), _simulated(real, options.only)
     )
     print(*agreement(real, simulated), "", sep="\n")
-    apart = {"sweep.repeat": options.repeat, "simulation.cost": _costs(vectors, 0, runs)}
+    apart = {"sweep.repeat": options.repeat, "simulation.cost": _apart(measured, runs)}
     scale = _run(load_sweep(SWEEPS / "scale.toml", apart), runs, Manner(simulated=True), [])
     print(swept_text(scale), "\n")
 
@@ -131,13 +126,15 @@ def _measured(real: Swept, runs: Path) -> Path:
     return run_local(experiment, runs=runs, encryption=links, measure_cpu=True).path
 
 
-def _costs(vectors: Cost, cores: int, runs: Path) -> str:
-    """A file of costs: of vectors as in the run that was measured, all else measured for each cell.
+def _apart(measured: Path, runs: Path) -> str:
+    """A file of costs of nodes that have a machine each.
 
-    Its name says what is in it, since an experiment's digest has only the name.
+    Vectors cost what they did in that run, all else is measured for every cell. The file's name
+    says what is in it, since an experiment's digest has only the name.
     """
-    per_vector = {"send_s": vectors.send_s, "receive_s": vectors.receive_s}
-    text = json.dumps({"base": "measured", "cores": cores, **per_vector})
+    cost = calibrated(measured)
+    per_vector = {"send_s": cost.send_s, "receive_s": cost.receive_s}
+    text = json.dumps({"base": "measured", **per_vector})
     path = runs / f"costs-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
     path.write_text(text)
     return str(path)
