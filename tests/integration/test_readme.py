@@ -117,7 +117,7 @@ def test_the_sweeps_of_the_benchmarks_are_sound(file: Path) -> None:
     """Every system is possible in most situations; without the data of any task."""
     cells = load_sweep(file).cells
     possible = [cell for cell in cells if cell.experiment]
-    assert len(possible) > 0.9 * len(cells)
+    assert len(possible) > 0.8 * len(cells)
 
 
 def test_every_linked_file_is_there() -> None:
