@@ -12,7 +12,7 @@ from byzsgd.experiment.record import Run
 from byzsgd.experiment.simulate import simulate
 from byzsgd.experiment.totals import false_rejections
 
-STEPS = 150
+STEPS = 100
 POINTS = 0.03
 """How much of accuracy the lies may cost."""
 

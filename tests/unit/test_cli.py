@@ -42,8 +42,11 @@ class Launcher:
         encryption: str = "curve",
         deliveries: bool = False,
         measure_cpu: bool = False,
+        shared_memory: bool = False,
     ) -> Run:
         self.deliveries = deliveries
+        self.links = (encryption, shared_memory)
+        self.measure_cpu = measure_cpu
         accuracy = self.accuracies[min(len(self.asked), len(self.accuracies) - 1)]
         self.asked.append(experiment)
         steps = experiment.plan.steps if self.steps is None else self.steps
@@ -70,6 +73,30 @@ def test_deliveries_are_recorded_if_asked_for(
     words = ["--deliveries"] if wanted else []
     assert invoke("run", QUICKSTART, "--runs", tmp_path, *words).exit_code == 0
     assert launcher.deliveries is wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "links", "cpu"),
+    [
+        ([], ("curve", False), False),
+        (["--encryption", "none", "--cpu-times"], ("none", False), True),
+        (["--shared-memory"], ("none", True), False),
+        (["--shared-memory", "--encryption", "none"], ("none", True), False),
+    ],
+)
+def test_how_the_processes_are_linked_and_measured(
+    launcher: Launcher, tmp_path: Path, words: list[str], links: tuple[str, bool], cpu: bool
+) -> None:
+    assert invoke("run", QUICKSTART, "--runs", tmp_path, *words).exit_code == 0
+    assert (launcher.links, launcher.measure_cpu) == (links, cpu)
+
+
+def test_shared_memory_cannot_be_encrypted(launcher: Launcher, tmp_path: Path) -> None:
+    words = ("--runs", tmp_path, "--shared-memory", "--encryption", "curve")
+    result = invoke("run", QUICKSTART, *words)
+    assert result.exit_code == 2
+    assert "--shared-memory encrypts nothing: leave out --encryption curve" in result.stderr
+    assert not launcher.asked
 
 
 def test_a_run_that_holds_exits_0(launcher: Launcher, tmp_path: Path) -> None:
