@@ -37,6 +37,7 @@ def records(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "runs" / "swept").iterdir() if path.is_dir())
 
 
+@pytest.mark.long
 def test_ctrl_c_and_then_the_rest(mark: Mark, tmp_path: Path) -> None:
     command = sweep(tmp_path)
     command.until("2/3 system=byzsgd, seed 1: finished")

@@ -38,14 +38,16 @@ def honest() -> Iterator[Run]:
 
 
 ALIE = {"worker-0..1": {"attack": "alie"}}
+SILENT = {"worker-0": {"attack": "mute"}, "worker-3": {"attack": "sign_flip"}}
+STALE = {"worker-0": {"attack": "nan"}, "worker-3": {"attack": "stale"}}
 
 
 @pytest.mark.parametrize(
     ("attack", "workers"),
     [
         ("scale", ALIE),
-        ("stale", {"worker-0": {"attack": "mute"}, "worker-3": {"attack": "sign_flip"}}),
-        ("equivocate", {"worker-0": {"attack": "nan"}, "worker-3": {"attack": "stale"}}),
+        pytest.param("stale", SILENT, marks=pytest.mark.long),
+        pytest.param("equivocate", STALE, marks=pytest.mark.long),
         ("mute", ALIE),
         ("nan", {"worker-0..1": {"attack": "scale"}}),
     ],
