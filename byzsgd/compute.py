@@ -6,7 +6,7 @@ simulator and a real node share it, and a restarted node computes the same again
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -146,6 +146,7 @@ class Compute:
 
     def _gradient(self, effect: ComputeGradient) -> Outcome:
         start = self._clock()
+        effect = replace(effect, params=self._dense(effect.params))  # once for all that follows
         asked = self.asked(effect)
         gradient, loss = self.flat.gradient(
             asked.params, asked.inputs, asked.targets, self.task.loss, asked.seed

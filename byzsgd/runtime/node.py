@@ -111,8 +111,9 @@ class Node:
         # Not the loop's time: that is of whole milliseconds.
         self._watch.enter(self.machine.phase, time.monotonic())
         if self.machine.step != step:
-            self._watch.add({"send_s": self._transport.busy_s() - self._busy_s})
-            self._busy_s = self._transport.busy_s()
+            busy_s = self._transport.busy_s()
+            self._watch.add({"send_s": busy_s - self._busy_s})
+            self._busy_s = busy_s
             self.observer.stepped(self.machine.step, self._watch.lap())
         if (self.machine.step, self.machine.phase) != (step, phase):
             self._transport.grant(self.machine.step, self.machine.kept)

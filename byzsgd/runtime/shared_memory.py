@@ -10,8 +10,7 @@ import os
 import socket
 import struct
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
@@ -20,6 +19,7 @@ from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError, WireError
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.links import Links
 from byzsgd.runtime.memory_connection import PIECE_BYTES
 from byzsgd.runtime.memory_link import MemoryLink
 from byzsgd.runtime.memory_pool import Buffers, Lease, Pool
@@ -31,7 +31,7 @@ RETRY_S: Final = 0.05
 CREDENTIALS: Final = struct.Struct("3i")
 
 
-class SharedMemory:
+class SharedMemory(Links):
     """All links of the node `me`, as `ZeroMQ` has them; `key` proves nothing here."""
 
     def __init__(
@@ -51,7 +51,7 @@ class SharedMemory:
         self.pool = Pool(layout.nbytes)
         buffers = Buffers(layout.nbytes)
         whole = replace(layout, chunk_bytes=layout.nbytes)
-        self.links = {
+        self.links: dict[NodeId, MemoryLink] = {
             peer: MemoryLink(
                 self._loop,
                 peer,
@@ -96,25 +96,6 @@ class SharedMemory:
                 self._loop.call_soon_threadsafe(self._landed, receivers, parcel, done)
 
         writing.add_done_callback(landed)
-
-    def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
-        for peer, link in self.links.items():
-            link.grant(floor, kept(peer))
-
-    def busy_s(self) -> float:
-        return sum(link.busy_s for link in self.links.values())
-
-    def moved(self) -> dict[str, int]:
-        """Bytes of headers and vectors that went over all links."""
-        total: Counter[str] = Counter()
-        for link in self.links.values():
-            total.update(link.moved)
-        return {f"bytes_{direction}": total[direction] for direction in ("sent", "received")}
-
-    def by_peer(self) -> dict[str, list[int]]:
-        """Bytes sent to and received from each peer."""
-        links = self.links.items()
-        return {str(peer): [link.moved["sent"], link.moved["received"]] for peer, link in links}
 
     def close(self) -> None:
         self._closed = True

@@ -5,8 +5,7 @@ so identity is the socket itself and a peer that floods or stops reading hurts i
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from byzsgd.errors import ConfigError
 from byzsgd.runtime.curve import AllowList, KeyPair
 from byzsgd.runtime.flow import Flow, Parcel
 from byzsgd.runtime.link import Link
+from byzsgd.runtime.links import Links
 from byzsgd.runtime.roster import Roster
 from byzsgd.runtime.transport import Listener
 from byzsgd.wire import Layout
@@ -29,7 +29,7 @@ QUEUED_MESSAGES: Final = 8
 """Chunks between us and libzmq, each way and link: enough to keep a link busy, no more."""
 
 
-class ZeroMQ:
+class ZeroMQ(Links):
     """All links of the node `me`. `hears` tells for each peer the kinds it is listened to for."""
 
     def __init__(
@@ -78,25 +78,6 @@ class ZeroMQ:
         shared = replace(parcel, bodies=[zmq.Frame(body) for body in parcel.bodies])
         for peer in to:
             self.links[peer].put(shared)
-
-    def grant(self, floor: int, kept: Callable[[NodeId], int]) -> None:
-        for peer, link in self.links.items():
-            link.grant(floor, kept(peer))
-
-    def busy_s(self) -> float:
-        return sum(link.busy_s for link in self.links.values())
-
-    def moved(self) -> dict[str, int]:
-        """Bytes sent and received over all links, before encryption."""
-        total: Counter[str] = Counter()
-        for link in self.links.values():
-            total.update(link.moved)
-        return {f"bytes_{direction}": total[direction] for direction in ("sent", "received")}
-
-    def by_peer(self) -> dict[str, list[int]]:
-        """Bytes sent to and received from each peer."""
-        links = self.links.items()
-        return {str(peer): [link.moved["sent"], link.moved["received"]] for peer, link in links}
 
     def close(self) -> None:
         for link in self.links.values():
