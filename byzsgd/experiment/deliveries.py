@@ -25,12 +25,12 @@ from byzsgd.protocol import (
     Event,
     Forged,
     Machine,
-    Model,
     Received,
     Save,
     Send,
     Started,
     TimerFired,
+    round_of,
 )
 
 Delivery: TypeAlias = tuple[Any, ...]
@@ -59,7 +59,7 @@ def delivery(event: Event, step: int, restarted: bool = False) -> Delivery:
         case Started():
             return ("restarted" if restarted else "started", step)
         case Received(sender, message):
-            round_ = message.round if isinstance(message, Model) else 0
+            round_ = round_of(message)
             return ("received", str(sender), type(message).__name__, message.step, round_)
         case TimerFired(name, at):
             return ("timer", name, at)

@@ -18,7 +18,6 @@ from byzsgd.protocol import (
     Forge,
     Machine,
     Message,
-    Model,
     Prepare,
     Received,
     Save,
@@ -28,6 +27,7 @@ from byzsgd.protocol import (
     TimerFired,
     Update,
     Vector,
+    round_of,
 )
 from byzsgd.protocol.effects import Computation
 from byzsgd.simulation.parts import Answers, Carry, Checkpoint, Make
@@ -165,7 +165,7 @@ class Follow:
             carry = self._carry
             message = carry(node, receiver, send.message) if carry else send.message
             if message is not None:
-                round_ = message.round if isinstance(message, Model) else 0
+                round_ = round_of(message)
                 told = ("received", str(node), type(message).__name__, message.step, round_)
                 self._said[receiver, told].append(message)
                 self._busy.append(receiver)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from byzsgd.cluster import NodeId
-from byzsgd.protocol import Message, Model
+from byzsgd.protocol import Message, round_of
 
 Slot: TypeAlias = tuple[type[Message], int, int]
 """What a vector is for: kind, step and round."""
@@ -17,7 +17,7 @@ SLOTS_MAX: Final = 32
 
 
 def slot_of(message: Message) -> Slot:
-    return type(message), message.step, message.round if type(message) is Model else 0
+    return type(message), message.step, round_of(message)
 
 
 class Slots(Generic[Kept]):
