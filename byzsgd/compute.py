@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from byzsgd.aggregators import AggregationError, Rule
-from byzsgd.attacks import Setting, resolve
+from byzsgd.attacks import Forging
 from byzsgd.cluster import Cluster, Mode, NodeId, Role
 from byzsgd.incoming import Workspace
 from byzsgd.observe import Outcome
@@ -24,12 +23,8 @@ from byzsgd.protocol import (
     Contract,
     Contracted,
     Forge,
-    Forged,
-    Gradient,
     GradientComputed,
-    Model,
     Prepare,
-    Send,
     Update,
     Updated,
 )
@@ -38,6 +33,7 @@ from byzsgd.training.batches import batch_indices
 from byzsgd.training.flat import FlatModel
 from byzsgd.training.gradient import GradientSettings, submission
 from byzsgd.training.schedule import Schedule
+from byzsgd.training.streams import mixed
 from byzsgd.training.task import Task
 from byzsgd.training.together import Asked
 from byzsgd.wire import Frames, stack
@@ -105,7 +101,7 @@ class Compute:
             case Contract():
                 return self._contract(effect)
             case Forge():
-                return self._forge(effect)
+                return self._forging(effect)
 
     def asked(self, effect: ComputeGradient) -> Asked:
         """What the gradient is to be of: the model, the batch of this step, and a seed."""
@@ -114,7 +110,7 @@ class Compute:
         drawn = batch_indices(seed, index, effect.step, len(self.shard), self.settings.batch)
         inputs, targets = self.task.training.batch(self.shard[drawn])
         params = self._dense(effect.params)
-        return Asked(params, inputs, targets, _mix(seed, index, effect.step))
+        return Asked(params, inputs, targets, mixed(seed, index, effect.step))
 
     def submitted(
         self, effect: ComputeGradient, gradient: Tensor, loss: float, since: float
@@ -201,45 +197,19 @@ class Compute:
         measures["contract_s"] = self._clock() - stacked
         return Outcome(Contracted(effect.step, params), measures)
 
-    def _forge(self, effect: Forge) -> Outcome:
-        start = self._clock()
-        known = self._known(effect)
-        sends = tuple(lie for send in effect.sends for lie in self._lies(effect, send, known))
-        return Outcome(Forged(sends), {"forge_s": self._clock() - start})
-
-    def _known(self, effect: Forge) -> Tensor:
-        """What the liar knows of honest vectors, (k, d), its own first.
-
-        A server knows no other honest model of its step, but it knows every gradient that leads to
-        one: its own model, moved as each single gradient would have moved it.
-        """
-        vectors = self._stack(effect.known)
-        if not effect.gradients or not resolve(effect.attack).colludes:
-            return vectors
-        gradients = self._stack(effect.gradients)
-        rate = self.settings.rate.at(max(0, effect.sends[0].message.step - 1))
-        moved = vectors[0] - rate * (gradients - gradients.mean(dim=0))
-        return torch.cat([vectors[:1], moved])
-
-    def _lies(self, effect: Forge, send: Send, known: Tensor) -> list[Send]:
-        attack = resolve(effect.attack)
-        message = send.message
-        groups = [(to,) for to in send.to] if attack.each_receiver else [send.to]
-        lies = []
-        for group in groups:
-            seed = _mix(self.settings.seed, self._position(self.me), message.step)
-            seed = _mix(seed, self._position(group[0]), 0)
-            lie = attack.lie(known, self._setting(seed), effect.options)
-            lies.append(Send(group, _with_vector(message, lie)))
-        return lies
-
-    def _setting(self, seed: int) -> Setting:
-        cluster, role = self.settings.cluster, self.me.role
-        nodes = cluster.servers if role == "server" else cluster.workers
-        return Setting(nodes, self.settings.liars.get(role, 1), seed)
-
-    def _position(self, node: NodeId) -> int:
-        return self.settings.cluster.nodes.index(node)
+    @cached_property
+    def _forging(self) -> Forging:
+        settings, role = self.settings, self.me.role
+        return Forging(
+            me=self.me,
+            cluster=settings.cluster,
+            liars=settings.liars.get(role, 1),
+            seed=settings.seed,
+            rate=settings.rate,
+            rule=settings.models if role == "server" else settings.gradients,
+            dimension=self.flat.dimension,
+            clock=self._clock,
+        )
 
     def _stack(self, vectors: Sequence[Tensor | Frames]) -> Tensor:
         return stack(vectors, torch.empty(len(vectors), self.flat.dimension))
@@ -248,20 +218,3 @@ class Compute:
 def tolerable(rule: Rule, n: int, f: int) -> int:
     """Of n vectors how many may be lies: f, or fewer for liars, who wait for fewer vectors."""
     return max((k for k in range(f + 1) if rule.minimum_n(k) <= n), default=0)
-
-
-def _with_vector(message: Any, vector: Tensor) -> Any:
-    if isinstance(message, Model):
-        return Model(message.step, vector, message.round)
-    return Gradient(message.step, vector)
-
-
-SEED_BITS: Final = 63
-
-
-def _mix(seed: int, first: int, second: int) -> int:
-    """One seed out of three numbers, the same in every process."""
-    mixed = seed
-    for number in (first, second):
-        mixed = (mixed * 6364136223846793005 + number * 1442695040888963407 + 1) % (1 << SEED_BITS)
-    return mixed

@@ -6,7 +6,9 @@
 `ATTACKS` has them by name; `Byzantine` wraps an honest machine and rewrites what it sends.
 """
 
-from byzsgd.attacks.attack import ATTACKS, Attack, Setting, forge, resolve
+from byzsgd.attacks.attack import Attack, Setting
 from byzsgd.attacks.byzantine import Byzantine
+from byzsgd.attacks.forging import Forging
+from byzsgd.attacks.registry import ATTACKS, forge, resolve
 
-__all__ = ["ATTACKS", "Attack", "Byzantine", "Setting", "forge", "resolve"]
+__all__ = ["ATTACKS", "Attack", "Byzantine", "Forging", "Setting", "forge", "resolve"]

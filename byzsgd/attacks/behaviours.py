@@ -9,7 +9,7 @@ from typing import Final
 
 from byzsgd.attacks.memory import Memory
 from byzsgd.errors import ConfigError
-from byzsgd.protocol import Gradient, Message, Model, Pull, Send, vector_of
+from byzsgd.protocol import Gradient, Message, Pull, Send, vector_of, with_vector
 
 COPIES_MAX: Final = 1000
 LAG_MAX: Final = 1000
@@ -47,18 +47,12 @@ def stale(send: Send, memory: Memory, *, lag: int = 10) -> list[Send]:
     if isinstance(message, Pull):
         return [send]
     memory.note(message)
-    return [Send(send.to, _with(message, memory.ago(message, lag)))]
+    return [Send(send.to, with_vector(message, memory.ago(message, lag)))]
 
 
 def _other(message: Message) -> Message:
     """What a server never says, and a worker has just said."""
     return message if isinstance(message, Pull) else Gradient(message.step, vector_of(message))
-
-
-def _with(message: Message, vector: object) -> Message:
-    if isinstance(message, Model):
-        return replace(message, params=vector)
-    return Gradient(message.step, vector)
 
 
 def _check(name: str, value: object, most: int) -> None:

@@ -44,6 +44,7 @@ from byzsgd.protocol.messages import (
     Whisper,
     round_of,
     vector_of,
+    with_vector,
 )
 from byzsgd.protocol.quorum import Quorum
 from byzsgd.protocol.server import Server
@@ -95,4 +96,5 @@ __all__ = [
     "Worker",
     "round_of",
     "vector_of",
+    "with_vector",
 ]

@@ -3,7 +3,7 @@
 A vector is opaque here: a tensor, a view on received frames, or in a test a string.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 Vector: TypeAlias = Any
@@ -56,6 +56,16 @@ def vector_of(message: Message) -> Vector:
         case Pull():
             return None
     return message.vector
+
+
+def with_vector(message: Message, vector: Vector) -> Message:
+    """The same word about another vector; of what carries none it is the word itself."""
+    match message:
+        case Model():
+            return replace(message, params=vector)
+        case Pull():
+            return message
+    return replace(message, vector=vector)
 
 
 def round_of(message: Message) -> int:

@@ -32,3 +32,10 @@ def stream(seed: int, purpose: Purpose, *path: int) -> np.random.Generator:
         raise ConfigError(f"a seed is an integer from 0 to 2^64 - 1, not {seed}")
     assert all(0 <= part < _PATH_LIMIT for part in path), path
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(purpose), *path)))
+
+
+def mixed(seed: int, first: int, second: int) -> int:
+    """One 63-bit seed out of three numbers, the same in every process: for torch's generators."""
+    for number in (first, second):
+        seed = (seed * 6364136223846793005 + number * 1442695040888963407 + 1) % (1 << 63)
+    return seed
