@@ -172,13 +172,17 @@ class Processes:
         pipe = os.fdopen(zygote.account, "rb")
         protocol = asyncio.StreamReaderProtocol(reader)
         await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        forked = 0
         while line := await _line(reader):
             word = json.loads(line)
             one = self._all[word["child"]]
             if word["kind"] == "forked":
                 self._forked(one, word["pid"])
+                forked += 1
             else:
                 self._exited(one, word["code"], audience)
+        if forked < len(self._all):
+            raise ChildProcessError("the process that forks the nodes ended before it had done so")
         for one in self._all:
             if one.pid is not None:
                 self._exited(one, -signal.SIGKILL, audience)
