@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators import Aggregate, Arrivals, Rule
+from byzsgd.aggregators import Aggregate, Arrivals, Rows, Rule
 from byzsgd.cluster import NodeId
 from byzsgd.protocol.effects import Inputs
 from byzsgd.wire import Frames, stack
@@ -44,6 +44,15 @@ class Incoming:
     def aggregate(self, rows: Iterable[int], f: int) -> Aggregate:
         """The aggregate of these rows, in this order. Raises `AggregationError`."""
         return self._arrivals.aggregate(f, list(rows))
+
+    def rows(self, rows: Sequence[int]) -> Rows:
+        """These rows as a rule sees them, to be looked at until the next step."""
+        return self._arrivals.rows(rows)
+
+    @property
+    def store(self) -> Tensor:
+        """(capacity, d): what rows are rows of, to be looked at until the next step."""
+        return self._arrivals.store
 
     @property
     def _room(self) -> int:

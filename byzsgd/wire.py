@@ -111,6 +111,10 @@ class Frames:
         self.layout = layout
         self._frames = tuple(frames)
 
+    @property
+    def frames(self) -> tuple[Buffer, ...]:
+        return self._frames
+
     def views(self) -> list[Tensor]:
         """The chunks in order, each a 1-D tensor of the wire's dtype that shares the frame."""
         return [torch.frombuffer(frame, dtype=self.layout.torch_dtype) for frame in self._frames]
@@ -128,12 +132,16 @@ def _same(pieces: Sequence[Tensor], row: Tensor) -> bool:
     return all(piece.dtype == row.dtype for piece in pieces)
 
 
-def frames_of(vector: Tensor, layout: Layout) -> list[Buffer]:
+def frames_of(vector: Tensor | Frames, layout: Layout) -> list[Buffer]:
     """Cut a `(d,)` float32 vector into the frames that every receiver gets.
+
+    What came over the wire goes on as it came.
 
     With float32 on the wire these are views: the vector must never be written to again. Otherwise
     this converts, which is work of size d.
     """
+    if isinstance(vector, Frames):
+        return list(vector.frames)
     assert vector.shape == (layout.dimension,), f"{tuple(vector.shape)}, not ({layout.dimension},)"
     raw = memoryview(vector.contiguous().to(layout.torch_dtype).view(torch.uint8).numpy().data)
     size = layout.chunk_bytes
@@ -184,7 +192,7 @@ def message_of(part: Part, vector: Any) -> Message:
         return Model(part.step, vector, part.round)
     if part.kind == KINDS[Gradient]:
         return Gradient(part.step, vector)
-    return Whisper(part.step, vector)
+    return Whisper(part.step, vector, part.round - 1 if part.round else None)
 
 
 def encode(head: Hello | Credit | Part) -> bytes:

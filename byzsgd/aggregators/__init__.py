@@ -22,8 +22,11 @@ from byzsgd.aggregators.registry import (
     preaggregation,
     resolve,
 )
+from byzsgd.aggregators.rows import Rows
 from byzsgd.aggregators.rule import Aggregate, Choice, Rule
+from byzsgd.aggregators.safeguard_options import safeguard_of
 from byzsgd.aggregators.safeguard_sgd import Safeguard
+from byzsgd.aggregators.safeguard_state import State
 
 __all__ = [
     "AGGREGATORS",
@@ -33,12 +36,15 @@ __all__ = [
     "Arrivals",
     "Choice",
     "Preaggregation",
+    "Rows",
     "Rule",
     "Safeguard",
+    "State",
     "aggregate",
     "configured",
     "minimum_diameter_subset",
     "pairwise_squared",
     "preaggregation",
     "resolve",
+    "safeguard_of",
 ]

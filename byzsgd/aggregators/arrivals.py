@@ -23,7 +23,7 @@ class Arrivals:
         arrivals.aggregate(f=2, order=[2, 0, 1])
 
     The result is to the bit that of the rule called on the rows in `order`, whatever order they
-    came in: `order` decides ties and sums.
+    came in: `order` decides ties and sums. `store` is where they lie, (capacity, d).
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Arrivals:
         device: torch.device | str = "cpu",
     ) -> None:
         self.rule = rule
-        self._store = torch.empty(capacity, dimension, dtype=dtype, device=device)
+        self.store = torch.empty(capacity, dimension, dtype=dtype, device=device)
         self._squared = torch.zeros(capacity, capacity, dtype=torch.float64)
         self._count = 0
 
@@ -44,11 +44,11 @@ class Arrivals:
 
     @property
     def capacity(self) -> int:
-        return len(self._store)
+        return len(self.store)
 
     @property
     def full(self) -> bool:
-        return self._count == len(self._store)
+        return self._count == len(self.store)
 
     def clear(self) -> None:
         self._count = 0
@@ -57,20 +57,20 @@ class Arrivals:
         """The next free row, (d,), to be filled before `added`."""
         if self.full:
             raise AggregationError(f"there is room for {self._count} rows, and all of it is used")
-        return self._store[self._count]
+        return self.store[self._count]
 
     def free_rows(self, count: int) -> Tensor:
         """The next free rows, (count, d), to be filled before `added`."""
-        if self._count + count > len(self._store):
-            raise AggregationError(f"there is room for {len(self._store)} rows, {self._count} used")
-        return self._store[self._count : self._count + count]
+        if self._count + count > len(self.store):
+            raise AggregationError(f"there is room for {len(self.store)} rows, {self._count} used")
+        return self.store[self._count : self._count + count]
 
     def added(self, rows: int = 1) -> int:
         """Free rows have been filled: count them, and compute what can be. Returns the first."""
         first = self._count
         self._count += rows
         if self.rule.by_distance:
-            add_row(self._store, range(self._count), self._squared, rows)
+            add_row(self.store, range(self._count), self._squared, rows)
         return first
 
     def add(self, vector: Tensor) -> int:
@@ -90,5 +90,10 @@ class Arrivals:
         rows = list(range(self._count) if order is None else order)
         if not rows:
             raise AggregationError(f"{self.rule.name} was given no rows")
+        return self.rule.apply(self.rows(rows), f, out=out)
+
+    def rows(self, order: Sequence[int]) -> Rows:
+        """The rows with these indices, with their distances if they are known."""
+        rows = list(order)
         squared = self._squared[rows][:, rows] if self.rule.by_distance else None
-        return self.rule.apply(Rows(self._store, rows, squared), f, out=out)
+        return Rows(self.store, rows, squared)

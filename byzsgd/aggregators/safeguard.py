@@ -17,9 +17,7 @@ def safeguard() -> Rule:
     """
 
     def choose(rows: Rows, f: int) -> Choice:
-        apart, good = checked_distances("safeguard", rows, f).sqrt(), rows.finite
-        limit = automatic(apart, good)
-        kept = good & (apart[median_sender(apart, good, limit)] <= 2 * limit)
+        kept = majority(checked_distances("safeguard", rows, f).sqrt(), rows.finite)
         return Choice(tuple(kept.nonzero().flatten().tolist()))
 
     return Rule(
@@ -31,6 +29,12 @@ def safeguard() -> Rule:
         choose=choose,
         by_distance=True,
     )
+
+
+def majority(apart: Tensor, good: Tensor) -> Tensor:
+    """(m,) booleans: the good ones within 2H of the median, by (m, m) distances."""
+    limit = automatic(apart, good)
+    return good & (apart[median_sender(apart, good, limit)] <= 2 * limit)
 
 
 def median_sender(apart: Tensor, good: Tensor, limit: float) -> int:
@@ -49,5 +53,5 @@ def automatic(apart: Tensor, good: Tensor) -> float:
     While liars are a minority it is no more than the honest ones' diameter. Ours, not the paper's.
     """
     among = apart[good][:, good].sort(1).values
-    majority = min(len(apart) // 2, among.shape[1] - 1)
-    return float(among[:, majority].min())
+    half = min(len(apart) // 2, among.shape[1] - 1)
+    return float(among[:, half].min())

@@ -1,9 +1,11 @@
 """The files of a run's directory: what each is called, and how it is written and read.
 
     experiment.json  environment.json  result.json     one object each
+    assumptions.json  potency.json  suspicion.json     see `byzsgd.experiment.findings.find`
     evaluations.jsonl  events.jsonl  nodes/NODE.jsonl  one object a line, appended
     deliveries/NODE.jsonl                              see `byzsgd.experiment.deliveries`
     models/NODE/00000300.safetensors                   a server's parameters, under the key `params`
+                                                       and `memory.…` in its last, if it has any
     logs/NODE.log                                      what the node's process said
 
 Whole files appear in one piece or not at all; of appended ones the last line may be cut off.
@@ -12,7 +14,7 @@ Whole files appear in one piece or not at all; of appended ones the last line ma
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +26,13 @@ from byzsgd.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from byzsgd.protocol import Save
+
 PENDING: Final = ".pending"
+ASSUMPTIONS: Final = "assumptions.json"
+POTENCY: Final = "potency.json"
+SUSPICION: Final = "suspicion.json"
+MEMORY: Final = "memory."
 
 
 def measures_path(run: Path, node: NodeId | str) -> Path:
@@ -45,29 +53,66 @@ def saved_steps(run: Path, node: NodeId | str) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def save_model(path: Path, step: int, params: "Tensor") -> None:
-    """Write (d,) float32 `params` so that a reader, or a crash, never meets half of them."""
+def save_model(
+    path: Path, step: int, params: "Tensor", memory: "Mapping[str, Tensor] | None" = None
+) -> None:
+    """Write (d,) float32 `params` so that a reader, or a crash, never meets half of them.
+
+    The `memory` that a server keeps besides is in the same file: there is never one without the
+    other.
+    """
     from safetensors.torch import save_file  # unlike `save` it does not hold up other threads
 
-    tensors = {"params": params.detach().cpu().contiguous()}
+    named = {"params": params, **{MEMORY + name: kept for name, kept in (memory or {}).items()}}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in named.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"step": str(step)})
+
+
+def save_checkpoint(run: Path, node: NodeId, saved: "Save") -> None:
+    """What a server goes on from after a crash."""
+    save_model(model_path(run, node, saved.step), saved.step, saved.params, saved.memory)
+
+
+def drop_old_memory(run: Path, node: NodeId) -> None:
+    """Only the last checkpoint needs it, and with SafeguardSGD it is many times a model's size.
+
+    For whoever keeps all models, and alone writes and removes files here.
+    """
+    for before in saved_steps(run, node)[-2:-1]:
+        path = model_path(run, node, before)
+        if load_memory(path):
+            save_model(path, before, load_model(path))
 
 
 def load_model(path: Path) -> "Tensor":
     """The (d,) parameters in a file of `save_model`. Raises `ConfigError` for a damaged one."""
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    try:
-        params = load_file(path)["params"]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ConfigError(f"{path}: no sound model ({type(error).__name__}: {error})") from None
+    params = _tensors(path, lambda name: name == "params").get("params")
+    if params is None:
+        raise ConfigError(f"{path}: no sound model (there are no params in it)")
     if params.dtype != torch.float32 or params.ndim != 1:
         shape = tuple(params.shape)
         raise ConfigError(f"{path}: {params.dtype} of shape {shape} is no float32 vector")
     return params
+
+
+def load_memory(path: Path) -> "dict[str, Tensor] | None":
+    """What `save_model` was given besides the parameters. Raises `ConfigError` as `load_model`."""
+    kept = _tensors(path, lambda name: name.startswith(MEMORY))
+    return {name.removeprefix(MEMORY): tensor for name, tensor in kept.items()} or None
+
+
+def _tensors(path: Path, wanted: Callable[[str], bool]) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names if wanted(name)}
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{path}: no sound model ({type(error).__name__}: {error})") from None
 
 
 class Closing:
@@ -128,6 +173,11 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     return _object(str(path), text)
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """Empty where there is no such file, as in records of before there was one."""
+    return read_json(path) if path.is_file() else {}
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from torch import Tensor
-
 from byzsgd.cluster import NodeId
 from byzsgd.experiment.build import Saved
 from byzsgd.experiment.channel import Channel, Word
@@ -15,10 +13,11 @@ from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.deliveries import Deliveries, deliveries_path
 from byzsgd.experiment.files import (
     Lines,
+    load_memory,
     load_model,
     measures_path,
     model_path,
-    save_model,
+    save_checkpoint,
     saved_steps,
     without_cut_line,
 )
@@ -71,7 +70,7 @@ async def local_node(
             KeyPair(**common["keys"][spec["name"]]),
             known,
             Reporter(measures, channel.say),
-            partial(_save, record, me),
+            partial(save_checkpoint, record, me),
             return_ if word else meet,
             Extras(saved, clock, deliveries, common["measure_stall"], common["measure_cpu"]),
         )
@@ -80,11 +79,10 @@ async def local_node(
 def _checkpoint(record: Path, me: NodeId) -> Saved | None:
     """The newest model that it saved; None for a worker, and where there is none."""
     steps = saved_steps(record, me)
-    return Saved(steps[-1], load_model(model_path(record, me, steps[-1]))) if steps else None
-
-
-def _save(record: Path, me: NodeId, step: int, params: Tensor) -> None:
-    save_model(model_path(record, me, step), step, params)
+    if not steps:
+        return None
+    path = model_path(record, me, steps[-1])
+    return Saved(steps[-1], load_model(path), load_memory(path))
 
 
 def _deliveries(

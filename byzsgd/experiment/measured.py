@@ -15,9 +15,10 @@ from torch import Tensor
 from byzsgd.attacks import resolve
 from byzsgd.cluster import NodeId
 from byzsgd.compute import Compute
-from byzsgd.experiment.build import fellows_of, layout_of, learnt, settings_of, shard_of
+from byzsgd.experiment.build import layout_of, learnt, settings_of, shard_of
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.enact import real_conditions
+from byzsgd.experiment.plots import fellows_of
 from byzsgd.experiment.warm import warm
 from byzsgd.protocol import (
     ComputeGradient,

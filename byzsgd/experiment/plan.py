@@ -134,8 +134,17 @@ def _memory(experiment: Experiment, role: Role, dimension: int, nbytes: int) -> 
         # of each peer the machine keeps a window, and what is said again may be arriving
         held=peers * (window + REPEATED) * nbytes,
         outboxes=_waiting(experiment.plan, peers) * nbytes,
-        workspace=(rows + SPARE_ROWS) * 4 * dimension,
+        workspace=(rows + SPARE_ROWS + _remembered_rows(experiment, role)) * 4 * dimension,
     )
+
+
+def _remembered_rows(experiment: Experiment, role: Role) -> int:
+    """What a server keeps from one update to the next, once more while the next one is made."""
+    if role == "worker":
+        return 0
+    safeguard = experiment.aggregation.safeguard()
+    sums = len(safeguard.windows) * experiment.cluster.workers if safeguard else 0
+    return 2 * (sums + (experiment.training.momentum_at == "server"))
 
 
 def _waiting(plan: Plan, peers: int) -> int:

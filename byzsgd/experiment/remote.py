@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
-from torch import Tensor
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
-from byzsgd.experiment.files import Lines, measures_path, model_path, save_model
+from byzsgd.experiment.files import Lines, drop_old_memory, measures_path, save_checkpoint
+from byzsgd.experiment.plots import check_real
 from byzsgd.experiment.serve import Endpoints, Reporter, serve
 from byzsgd.experiment.warm import warm
+from byzsgd.protocol import Save
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.node import Node
 from byzsgd.runtime.roster import Entry, Roster, read_roster
@@ -74,6 +75,7 @@ def run_node(experiment: Experiment, roster: Path, node: str, key: Path, out: Pa
     """
     me = experiment.node(node)
     _check_crashes(experiment)
+    check_real(experiment)
     members = read_roster(roster)
     members.entry(me)
     if members.experiment != experiment.digest:
@@ -105,16 +107,18 @@ async def _run(experiment: Experiment, roster: Roster, me: NodeId, key: KeyPair,
     done = asyncio.Event()
     narrator = _Narrator(me, done)
 
-    def save(step: int, params: Tensor) -> None:
-        save_model(model_path(out, me, step), step, params)
-
     def meet(node: Node, endpoints: Endpoints) -> Roster:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, node.stop)
         narrator.say("listening", at=", ".join(endpoints.values()) or "nowhere, it only connects")
         return roster
 
+    def save(saved: Save) -> None:
+        save_checkpoint(out, me, saved)
+        drop_old_memory(out, me)
+
     with Lines(measures_path(out, me)) as measures:
-        await serve(experiment, me, key, roster, Reporter(measures, narrator.say), save, meet)
+        reporter = Reporter(measures, narrator.say)
+        await serve(experiment, me, key, roster, reporter, save, meet)
     return 0 if done.is_set() else INTERRUPTED
 
 

@@ -1,4 +1,4 @@
-"""`[network]`, `[simulation]` and `[expect]`."""
+"""`[network]`, `[simulation]`, `[record]` and `[expect]`."""
 
 from typing import Literal
 
@@ -48,6 +48,16 @@ class Simulation(Table):
                 known = SCHEDULERS[name].options
                 raise unknown_name(f"option of scheduler {name}", option, known)
         return joined(name, options)
+
+
+class Recorded(Table):
+    """What the record says beyond what it always does. It changes nothing of what happens.
+
+    With `resilience` servers measure at each update whether the assumptions of the rule's theorem
+    held, and what lies did to it; and all note by marks whom they heard say what.
+    """
+
+    resilience: bool = True
 
 
 class Expect(Table):

@@ -4,6 +4,7 @@ Everything of `byzsgd.training` is imported inside functions: it brings torch, w
 that a file with a missing bracket should not cost. Ranges are asked of those who know them.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -15,10 +16,11 @@ from pydantic import (
 )
 
 from byzsgd.errors import unknown_name
-from byzsgd.experiment.complaints import Table
+from byzsgd.experiment.complaints import Fault, Faults, Table, toml
 
 if TYPE_CHECKING:
     from byzsgd.training.gradient import GradientSettings
+    from byzsgd.training.momentum import ServerMomentum
     from byzsgd.training.schedule import Schedule
 
 
@@ -103,13 +105,19 @@ Partition = Annotated[
 
 
 class Training(Table):
-    """The same at every node. `model` is by default the task's own."""
+    """The same at every node. `model` is by default the task's own.
+
+    Momentum is the workers', and `momentum_at` the server for comparison. With `nesterov` gradients
+    are taken where the momentum is about to lead.
+    """
 
     task: str = "digits"
     model: str | None = None
     batch: int = Field(default=32, ge=1, description="a whole number, at least 1")
     learning_rate: LearningRate = Field(default_factory=_default_rate)
     momentum: float = 0.9
+    nesterov: bool = False
+    momentum_at: Literal["worker", "server"] = "worker"
     clip: float | None = None
     weight_decay: float = 0.0
     partition: Partition = Iid(kind="iid")
@@ -118,7 +126,33 @@ class Training(Table):
     def gradient(self) -> "GradientSettings":
         from byzsgd.training.gradient import GradientSettings
 
-        return GradientSettings(self.momentum, self.weight_decay, self.clip)
+        if self.momentum_at == "server":
+            return GradientSettings(0.0, self.weight_decay, self.clip)
+        return GradientSettings(self.momentum, self.weight_decay, self.clip, self.nesterov)
+
+    def server_momentum(self, steps: int) -> "ServerMomentum | None":
+        """For a run of `steps`; None where momentum is the workers', as it should be."""
+        from byzsgd.training.momentum import ServerMomentum
+
+        at_server = self.momentum_at == "server"
+        return ServerMomentum(self.momentum, self.nesterov, steps) if at_server else None
+
+    def warnings(self, servers: int) -> Iterator[str]:
+        if self.momentum_at == "server" and servers > 1:
+            yield (
+                f'momentum_at = "server": each of the {servers} servers has a velocity of its own, '
+                "which no gather brings together with the others': models drift apart; for "
+                "comparison only"
+            )
+
+    @model_validator(mode="after")
+    def _of_effect(self) -> "Training":
+        said = {"nesterov": self.nesterov, "momentum_at": self.momentum_at == "server"}
+        idle = [key for key, given in said.items() if given and self.momentum == 0]
+        if idle:
+            text = "has no effect while momentum = 0: give a momentum, or leave it out"
+            raise Faults([Fault((key,), text, toml(getattr(self, key))) for key in idle])
+        return self
 
     @field_validator("task", "model")
     @classmethod

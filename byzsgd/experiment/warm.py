@@ -5,7 +5,6 @@ A kernel is compiled once per machine, which takes up to some seconds, and then 
 
 import torch
 
-from byzsgd.compute import tolerable
 from byzsgd.experiment.config import Experiment
 
 
@@ -16,11 +15,11 @@ def warm(experiment: Experiment) -> None:
     gradients = set(range(cluster.q_workers, 1 + cluster.gradients_awaited(experiment.plan.mode)))
     models = set(range(cluster.rejoin_quorum, cluster.servers + 1))
     if experiment.liars:  # who do not wait for a whole quorum
-        gradients.add(cluster.f_workers + 1)
+        gradients.add(max(cluster.f_workers + 1, rules.gradient_rule.minimum_n(0)))
         models.add(1)
     for rule, counts, f in (
-        (rules.gradient_rule, gradients, cluster.f_workers),
+        (rules.gradient_rule, gradients, cluster.f_workers if rules.f is None else rules.f),
         (rules.model_rule, models, cluster.f_servers),
     ):
         for n in sorted(counts):
-            rule.warm([n], tolerable(rule, n, f))
+            rule.warm([n], rule.tolerable(n, f))

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from byzsgd.cluster import NodeId
 from byzsgd.protocol.messages import Message, Vector
 
 Inputs: TypeAlias = tuple[tuple[NodeId, Vector], ...]
 """Vectors with their authenticated senders, in sender order."""
+Memory: TypeAlias = Any
+"""What one update of a server leaves to the next; None where there was none, or it left nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,11 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Save:
+    """What a server is to be given again after a crash."""
+
     step: int
     params: Vector
+    memory: Memory = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +73,15 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Aggregate the gradients and apply the learning rate of `step`."""
+    """Aggregate the gradients and apply the learning rate of `step`.
+
+    `memory` is what the last update left, which need not be that of the step before.
+    """
 
     step: int
     params: Vector
     gradients: Inputs
+    memory: Memory = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +96,9 @@ class Contract:
 class Forge:
     """Turn honest sends into lies.
 
-    `known` are the vectors of the same kind that the liar knows of, its own first; `gradients` are
-    those that a lying server aggregated last.
+    `known` are the vectors of the same kind that the liar knows of; its own is the first, unless
+    they are of honest nodes. `gradients` are those that a lying server aggregated last, `params`
+    is the model at which a lying worker computed its gradient.
     """
 
     sends: tuple[Send, ...]
@@ -96,7 +106,22 @@ class Forge:
     options: Mapping[str, object] = field(default_factory=dict)
     known: tuple[Vector, ...] = ()
     gradients: tuple[Vector, ...] = ()
+    params: Vector | None = None
 
 
-Computation: TypeAlias = ComputeGradient | Update | Contract | Forge
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """What other workers submit at `step`, computed by one who knows their data and seeds.
+
+    As though their models were `params` as well; `last` are their vectors of the step before, as
+    far as there are any.
+    """
+
+    step: int
+    params: Vector
+    workers: tuple[NodeId, ...]
+    last: Inputs = ()
+
+
+Computation: TypeAlias = ComputeGradient | Update | Contract | Forge | Recompute
 Effect: TypeAlias = Send | SetTimer | Save | Done | Prepare | Computation

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from byzsgd.cluster import NodeId
-from byzsgd.protocol.effects import Send
+from byzsgd.protocol.effects import Inputs, Memory, Send
 from byzsgd.protocol.messages import Message, Vector
 
 
@@ -51,11 +51,15 @@ class GradientComputed:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """Answers `Update`: the parameters after the step, and whose gradients made it."""
+    """Answers `Update`: the parameters after the step, and whose gradients made it.
+
+    `memory` is for the next update to have.
+    """
 
     step: int
     params: Vector
     chosen: tuple[NodeId, ...] = ()
+    memory: Memory = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,36 @@ class Contracted:
 
 @dataclass(frozen=True, slots=True)
 class Forged:
-    """Answers `Forge`: the lies, receiver by receiver."""
+    """Answers `Forge`: the lies, receiver by receiver; `changed` of them differ from the truth."""
 
     sends: tuple[Send, ...]
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputed:
+    """Answers `Recompute`: what those workers submit at `step`."""
+
+    step: int
+    gradients: Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Overheard:
+    """What an honest node sends to others: only the omniscient in a simulation are told."""
+
+    sender: NodeId
+    send: Send
 
 
 Event: TypeAlias = (
-    Started | Received | TimerFired | GradientComputed | Updated | Contracted | Forged
+    Started
+    | Received
+    | TimerFired
+    | GradientComputed
+    | Updated
+    | Contracted
+    | Forged
+    | Recomputed
+    | Overheard
 )

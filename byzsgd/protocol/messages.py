@@ -4,7 +4,7 @@ A vector is opaque here: a tensor, a view on received frames, or in a test a str
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Vector: TypeAlias = Any
 
@@ -32,10 +32,15 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True)
 class Whisper:
-    """What one liar tells another: the gradient it would have sent. The honest do not listen."""
+    """What one liar tells another: the gradient it would have sent, or was sent by an honest one.
+
+    `about` is the index of the worker whose gradient it is, if not the speaker's own. The honest do
+    not listen.
+    """
 
     step: int
     vector: Vector
+    about: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,31 @@ class Pull:
     step: int
 
 
-Message: TypeAlias = Model | Gradient | Whisper | Pull
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What only a liar says, in place of a vector: something with one of the `FLAWS`.
+
+    Where there is a wire no machine hears of it, since the link refuses it; in a simulator, which
+    has none, a machine does and counts it.
+    """
+
+    step: int
+    flaw: str
+
+
+FLAWS: Final = ("short", "long", "empty", "order", "kind", "step", "header")
+"""What may be wrong with a word: a vector of too few or too many bytes or of none, a chunk whose
+turn it is not, an unknown kind of message, a step that nobody can be at, or a garbled header."""
+
+Message: TypeAlias = Model | Gradient | Whisper | Pull | Malformed
 
 
 def vector_of(message: Message) -> Vector:
-    """What a message carries; None of a pull."""
+    """What a message carries; None of a pull, and of what is malformed."""
     match message:
         case Model():
             return message.params
-        case Pull():
+        case Pull() | Malformed():
             return None
     return message.vector
 
@@ -63,11 +84,24 @@ def with_vector(message: Message, vector: Vector) -> Message:
     match message:
         case Model():
             return replace(message, params=vector)
-        case Pull():
+        case Pull() | Malformed():
             return message
     return replace(message, vector=vector)
 
 
 def round_of(message: Message) -> int:
-    """Of a gather; everything else is of round 0."""
-    return message.round if isinstance(message, Model) else 0
+    """What tells words of one kind and step apart: of models the round of a gather.
+
+    Of whispers it is 1 more than the index of the worker that they are about; else 0.
+    """
+    match message:
+        case Model():
+            return message.round
+        case Whisper() if message.about is not None:
+            return message.about + 1
+    return 0
+
+
+def unasked(message: Message) -> str:
+    """Why a machine refuses a word that is nothing for it."""
+    return "malformed" if isinstance(message, Malformed) else "unasked"

@@ -15,9 +15,19 @@ from collections import Counter, deque
 from typing import Final
 
 from byzsgd.cluster import REPEATED, Cluster, NodeId, Plan
-from byzsgd.protocol.effects import Contract, Done, Effect, Prepare, Save, Send, SetTimer, Update
+from byzsgd.protocol.effects import (
+    Contract,
+    Done,
+    Effect,
+    Memory,
+    Prepare,
+    Save,
+    Send,
+    SetTimer,
+    Update,
+)
 from byzsgd.protocol.events import Contracted, Event, Received, Started, TimerFired, Updated
-from byzsgd.protocol.messages import Gradient, Model, Pull, Vector
+from byzsgd.protocol.messages import Gradient, Model, Pull, Vector, unasked
 from byzsgd.protocol.pulls import Pulls
 from byzsgd.protocol.quorum import Quorum
 
@@ -44,7 +54,9 @@ SHOWING: Final = {"gradients", "updating", "done"}
 class Server:
     """One replica. `params` is the initial model, equal at all correct servers.
 
-    A server that was restarted is given the `step` it last saved, and the model it saved there.
+    A server that was restarted is given the `step` it last saved, and the model and the `memory` it
+    saved there. The memory is what one update leaves to the next, whatever that is: it is this
+    replica's own, no other is ever told, and a gather leaves it as it is.
     `step` counts the updates done. The machine never waits for a particular node, only for the
     first q of a side; a liar's message changes nothing but a counter in `refused` unless it is a
     first vector for a step that is still open. What strangers say, what is of another kind and what
@@ -62,12 +74,14 @@ class Server:
         quorum: int | None = None,
         model_quorum: int | None = None,
         step: int = 0,
+        memory: Memory = None,
     ) -> None:
         self.me = me
         self.cluster = cluster
         self.plan = plan
         self.params = params
         self.step = step
+        self.memory = memory
         self.phase = "starting"
         self.peers = tuple(server for server in cluster.server_ids if server != me)
         self.workers = cluster.worker_ids
@@ -107,11 +121,11 @@ class Server:
             ):
                 self.pulls.ask(sender, step)
                 return [*self._show()] if self.phase in SHOWING else []
-            case Received(sender, _):
-                self._unasked[sender, "unasked"] += 1
+            case Received(sender, message):
+                self._unasked[sender, unasked(message)] += 1
                 return []
-            case Updated(step, params) if self.phase == "updating" and step == self.step:
-                return self._updated(params, now)
+            case Updated(step) if self.phase == "updating" and step == self.step:
+                return self._updated(event, now)
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 return self._contracted(params, now)
             case TimerFired("deadline", step) if step == self.step and self.phase == "gradients":
@@ -136,15 +150,16 @@ class Server:
         least = self._least if self._overdue else self.gradients.size
         if self.phase == "gradients" and self.gradients.count(self.step) >= least:
             self._enter("updating")
-            return [Update(self.step, self.params, self.gradients.take(self.step, least))]
+            gradients = self.gradients.take(self.step, least)
+            return [Update(self.step, self.params, gradients, self.memory)]
         if self.phase == "models" and self.models.full(slot):
             self._enter("contracting")
             return [Contract(self.step, self.models.take(slot))]
         return self._catch_up(self.models.size)
 
-    def _updated(self, params: Vector, now: float) -> list[Effect]:
+    def _updated(self, updated: Updated, now: float) -> list[Effect]:
         self.step += 1
-        self.params = params
+        self.params, self.memory = updated.params, updated.memory
         self._round = 0
         if self.plan.gathers_at(self.step) and self.peers:
             return self._gather(now)
@@ -179,7 +194,7 @@ class Server:
         behind = self.peers if self.step > 0 else ()
         to_all = Send(self.workers, Model(self.step, self.params))
         self._lately.append((to_all, Send(behind, Model(self.step, self.params, after))))
-        saved: list[Effect] = [Save(self.step, self.params)] if self._saves() else []
+        saved: list[Effect] = [Save(self.step, self.params, self.memory)] if self._saves() else []
         pulled = self._show()
         if self.step == self.plan.steps:
             self._enter("done")

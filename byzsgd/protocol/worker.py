@@ -28,7 +28,7 @@ from byzsgd.protocol.events import (
     Started,
     TimerFired,
 )
-from byzsgd.protocol.messages import Gradient, Model, Pull, Vector
+from byzsgd.protocol.messages import Gradient, Model, Pull, Vector, unasked
 from byzsgd.protocol.quorum import Quorum
 from byzsgd.protocol.search import Search
 
@@ -78,8 +78,8 @@ class Worker:
                 self._search.heard(sender, step, now)
                 self.models.add(sender, step, params)
                 return self._proceed(now) or self._turn_from(sender, step, now)
-            case Received(sender, _):
-                self._unasked[sender, "unasked"] += 1
+            case Received(sender, message):
+                self._unasked[sender, unasked(message)] += 1
                 return []
             case Contracted(step, params) if self.phase == "contracting" and step == self.step:
                 return self._compute(params, source=None)

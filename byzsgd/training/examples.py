@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,6 +41,11 @@ class Examples:
     def shape(self) -> tuple[int, ...]:
         """The shape of one input."""
         return tuple(self.inputs.shape[1:])
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest number in the inputs, as they are stored."""
+        return float(self.inputs.max())
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The inputs, as the model reads them, and the targets at `indices`; fresh tensors."""

@@ -1,6 +1,6 @@
 """What a worker submits: its gradient, decayed, clipped, with momentum.
 
-Momentum lives at the workers: a server's optimiser state would drift outside DMC.
+Momentum lives at the workers: a server's would drift outside DMC (`momentum` has it, to compare).
 """
 
 import math
@@ -16,12 +16,14 @@ from byzsgd.errors import ConfigError
 class GradientSettings:
     """The same at every worker, or their gradients are no samples of one distribution.
 
-    `momentum` μ in [0, 1), `weight_decay` ≥ 0, `clip` the largest L2 norm (None: no limit).
+    `momentum` μ in [0, 1), `weight_decay` ≥ 0, `clip` the largest L2 norm (None: no limit). With
+    `nesterov` the gradient is taken at θ − η·G_{t−1}, where the momentum alone would lead to.
     """
 
     momentum: float = 0.0
     weight_decay: float = 0.0
     clip: float | None = None
+    nesterov: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.momentum < 1:
@@ -37,8 +39,9 @@ def submission(
 ) -> Tensor:
     """G_t = μ·G_{t−1} + clipped(∇loss + weight_decay·θ), a fresh (d,) tensor.
 
-    `last` is G_{t−1}, what this worker submitted before (None at its first step). There is no
-    (1−μ) damping: Distributed Momentum, ICLR 2021. Nothing given is changed.
+    `params` are where the gradient was taken, `last` is G_{t−1}, what this worker submitted before
+    (None at its first step). There is no (1−μ) damping: Distributed Momentum, ICLR 2021. Nothing
+    given is changed.
     """
     result = gradient.clone()
     if settings.weight_decay:

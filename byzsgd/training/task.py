@@ -77,6 +77,21 @@ def load_task(name: str, *, model: str | None = None, data_dir: Path | None = No
     return task
 
 
+def classes_of(task: Task, why: str) -> int:
+    """How many classes there are: one more than the largest target of training and test.
+
+    Raises ConfigError, naming `why` it was asked, where targets are not (N,) whole numbers ≥ 0.
+    """
+    for targets in (task.training.targets, task.test.targets):
+        whole = not (targets.is_floating_point() or targets.dtype == torch.bool)
+        if targets.dim() != 1 or not whole or int(targets.min()) < 0:
+            raise ConfigError(
+                f"{why} needs a task whose targets are classes, whole numbers ≥ 0 of shape (N,); "
+                f"those of {task.name!r} are {targets.dtype} of shape {tuple(targets.shape)}"
+            )
+    return _classes(task)
+
+
 def _image_task(name: str, model: str, directory: Path) -> Task:
     training, test = DATASETS[name](directory)
     build = model_builder(model, training.shape, classes=10)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from byzsgd.aggregators import AGGREGATORS, Choice
 from byzsgd.aggregators.rows import Rows
+from byzsgd.attacks import forge
 from byzsgd.cluster import Cluster, NodeId
 from byzsgd.compute import Compute, Settings
 from byzsgd.observe import Outcome
@@ -47,6 +48,7 @@ SEED = 7
 SHARD = torch.tensor([1, 3, 4, 6, 7])
 INPUTS = torch.randn(8, 2, generator=torch.Generator().manual_seed(1))
 TARGETS = torch.randn(8, generator=torch.Generator().manual_seed(2))
+LONG = "hidden_vulnerability"
 RATE = Schedule(0.5, shape="inverse", r=10)
 
 
@@ -274,6 +276,36 @@ def test_a_liars_smaller_quorum_is_aggregated_as_far_as_it_goes(quorum: int) -> 
     assert isinstance(outcome.event, Updated)
     kept = quorum - (quorum - 1) // 2
     assert len(outcome.event.chosen) == kept
+
+
+def tolerating(me: NodeId, tolerated: int | None, gradients: str) -> Compute:
+    """A node of a cluster that declares nobody, and whose rule for gradients may tolerate some."""
+    node = compute(me, gradients=gradients)
+    cluster = Cluster(servers=1, workers=7)
+    node.settings = replace(node.settings, cluster=cluster, tolerated=tolerated)
+    return node
+
+
+@pytest.mark.parametrize(("tolerated", "f"), [(None, 0), (0, 0), (2, 2)])
+def test_a_rule_may_tolerate_more_than_the_cluster_declares(tolerated: int | None, f: int) -> None:
+    vectors = [random_vector(seed) for seed in range(7)]
+    effect = Update(0, torch.zeros(D), inputs(W, vectors))
+    chosen = AGGREGATORS["mda"].select(vectors, f)
+    outcome = tolerating(S[0], tolerated, "mda").run(effect)
+    assert outcome.event == Updated(0, result(outcome), tuple(W[row] for row in chosen))
+    assert len(chosen) == 7 - f
+
+
+@pytest.mark.parametrize(("tolerated", "f"), [(None, 0), (0, 0), (2, 2)])
+def test_a_liar_plays_with_what_the_rule_really_tolerates(tolerated: int | None, f: int) -> None:
+    known = torch.stack([random_vector(seed) for seed in range(5)])
+    forge_it = Forge((Send(S[:1], Gradient(1, known[0])),), LONG, {}, tuple(known))
+    event = tolerating(W[0], tolerated, "krum").run(forge_it).event
+    assert isinstance(event, Forged)
+    told: dict[str, Any] = {"n": 7, "f": 2, "rule": "krum", "awaited": 7}
+    assert torch.equal(vector_of(event.sends[0].message), forge(LONG, known, **told, declared=f))
+    other = forge(LONG, known, **told, declared=2 - f)
+    assert not torch.equal(other, forge(LONG, known, **told, declared=f))
 
 
 # -- contractions --------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def test_a_zero_gradient_is_not_clipped_to_nonsense() -> None:
 )
 def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
-        GradientSettings(**bad)
+        GradientSettings(**bad)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_a_vector_of_one_chunk_is_whole_at_once() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [(1, Model(4, "v", 5)), (2, Gradient(4, "v")), (3, Whisper(4, "v"))],
+    [(1, Model(4, "v", 5)), (2, Gradient(4, "v")), (3, Whisper(4, "v", about=4))],
 )
 def test_what_kind_of_message_a_part_is_of(kind: int, expected: Message) -> None:
     assert message_of(Part(kind, 0, 4, 5, 0, CREDIT), "v") == expected
