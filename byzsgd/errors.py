@@ -24,4 +24,4 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"unknown {kind} {given!r}{hint} (known: {', '.join(names)})")
+    return ConfigError(f"unknown {kind} {given!r}{hint} (known: {', '.join(names) or 'none'})")

@@ -8,9 +8,11 @@ so that β = θ−2f values around their median leave a liar no room that grows 
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from byzsgd.aggregators import compiled
 from byzsgd.aggregators.inputs import checked_distances, refusal
 from byzsgd.aggregators.krum import best_rows, krum_scores, variance_bound
 from byzsgd.aggregators.mda import BUDGET, minimum_diameter_choice
@@ -45,6 +47,8 @@ def bulyan(base: Base = "krum", variant: Variant = "paper") -> Rule:
     def choose(rows: Rows, f: int) -> Choice:
         squared = checked_distances("bulyan", rows, f)
         theta = len(rows) - 2 * f - (0 if variant == "paper" else 2)
+        if base == "krum" and compiled.AVAILABLE:
+            return _krum_picked(squared, f, theta)
         return _picked(squared, f, theta, PICKS[base])
 
     def fill(rows: Rows, f: int, out: Tensor) -> Choice:
@@ -74,6 +78,18 @@ def _picked(squared: Tensor, f: int, count: int, pick: Pick) -> Choice:
         taken.append(left.pop(row))
         exact &= sure
     return Choice(tuple(sorted(taken)), exact)
+
+
+def _krum_picked(squared: Tensor, f: int, count: int) -> Choice:
+    """As `_picked` with Krum, in a fraction of the time: distances are sorted only once."""
+    from byzsgd.aggregators.pick_kernels import krum_picks
+
+    distances = squared.numpy().copy()
+    np.fill_diagonal(distances, -1.0)  # a row is nearest to itself
+    others = distances.argsort(1)[:, 1:]
+    taken = np.empty(count, dtype=np.int64)
+    krum_picks(np.take_along_axis(distances, others, 1), others, f, taken)
+    return Choice(tuple(sorted(taken.tolist())))
 
 
 def _averages(rows: Rows, f: int) -> Tensor:

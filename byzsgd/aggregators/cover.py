@@ -52,7 +52,9 @@ class CoverSearch:
 
     def neighbours(self) -> list[int]:
         """Of each vertex of the graph in which it looks."""
-        return [int.from_bytes(row.tobytes(), "little") for row in self._packed]
+        whole, size = self._packed.tobytes(), self._packed.shape[1]
+        rows = range(0, len(whole), size)
+        return [int.from_bytes(whole[at : at + size], "little") for at in rows]
 
     def cover(self, live: int, size: int) -> int | None:
         """At most `size` vertices of `live` that touch every edge within it, or None if none do.

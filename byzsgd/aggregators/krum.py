@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,8 +27,12 @@ def krum_scores(squared: Tensor, f: int) -> Tensor:
     have equal scores to the bit.
     """
     n = len(squared)
-    others = squared.clone().fill_diagonal_(math.inf).sort(1).values
-    return others.cumsum(1)[:, max(1, n - f - 2) - 1]
+    others = squared.numpy().copy()
+    np.fill_diagonal(others, np.inf)
+    others.sort(1)
+    # One after the other, all rows at a time: numpy adds along the first axis in this order.
+    nearest = np.ascontiguousarray(others.T)[: max(1, n - f - 2)]
+    return torch.from_numpy(nearest.sum(0))
 
 
 def best_rows(scores: Tensor, m: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 
 from torch import Tensor
@@ -58,7 +59,7 @@ def preceded(rule: Rule, steps: Sequence[Preaggregation]) -> Rule:
         name=f"{names} + {rule.name}",
         aliases=(),
         bound=f"{rule.bound} after {names}",
-        minimum_n=lambda f: next(n for n in count(1) if enough(n, f)),
+        minimum_n=cache(lambda f: next(n for n in count(1) if enough(n, f))),
         fill=fill,
         choose=None,
         by_distance=rule.by_distance or steps[0].name == "nnm",

@@ -24,6 +24,7 @@ from byzsgd.aggregators.phocas import phocas
 from byzsgd.aggregators.preaggregation import Preaggregation, preceded
 from byzsgd.aggregators.rule import Rule
 from byzsgd.aggregators.safeguard import safeguard
+from byzsgd.aggregators.safeguard_options import OPTIONS
 from byzsgd.aggregators.trimmed_mean import trimmed_mean
 
 Made = TypeVar("Made", Rule, Preaggregation)
@@ -98,7 +99,12 @@ def preaggregation(step: Step) -> Preaggregation:
 
 
 def options_of(made: Rule | Preaggregation) -> tuple[str, ...]:
-    """The names of the options that a rule or a step takes."""
+    """The names of the options that a rule or a step takes in an experiment.
+
+    With any of safeguard's it has a memory, and is no rule by itself: see `safeguard_of`.
+    """
+    if made.name == "safeguard":
+        return OPTIONS
     return tuple(inspect.signature((_RULES | _STEPS)[made.name]).parameters)
 
 

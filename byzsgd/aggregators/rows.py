@@ -8,8 +8,11 @@ nothing per coordinate.
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from byzsgd.aggregators.blocks import blocks
@@ -17,6 +20,8 @@ from byzsgd.aggregators.distances import finite_rows, pairwise_squared
 from byzsgd.aggregators.means import weighted_mean
 
 BUILD_WIDTH = 16_384
+CANCELLED: Final = 1e-6
+"""A difference that is less than this part of what it is the difference of has lost six digits."""
 
 
 class Rows:
@@ -152,18 +157,45 @@ def uniform(n: int, chosen: Sequence[int]) -> Tensor:
 def _mixed_distances(squared: Tensor, mix: Tensor) -> Tensor:
     """‖Σ c_k x_k‖² = −½ cᵀDc for coefficients c that sum to 0: what two mixtures differ by.
 
-    What two mixtures share cancels in c, before any distance is looked at.
+    Mixtures that are the same have the same distances to the bit.
     """
-    n = len(mix)
-    finite = mix.isfinite().all(1)
-    result = torch.full((n, n), torch.inf, dtype=torch.float64)
-    used = (mix[finite] != 0).any(0)
-    weights, within = mix[finite][:, used], squared[used][:, used]
-    rows = []
-    for row in weights:
-        difference = row - weights
-        rows.append(-0.5 * ((difference @ within) * difference).sum(1))
-    if rows:
-        kept = torch.stack(rows).clamp_(min=0)
-        result[finite.nonzero(), finite.nonzero().flatten()] = (kept + kept.T) / 2
-    return result.fill_diagonal_(0)
+    weights = mix.numpy()
+    finite = np.isfinite(weights).all(1)
+    if not finite.all():
+        result = np.full((len(mix), len(mix)), np.inf)
+        result[np.ix_(finite, finite)] = _mixed_distances(squared, mix[torch.from_numpy(finite)])
+        np.fill_diagonal(result, 0)
+        return torch.from_numpy(result)
+    place: dict[bytes, int] = {}
+    which = [place.setdefault(row, len(place)) for row in _bytes_of_rows(weights)]
+    different = np.frombuffer(b"".join(place)).reshape(len(place), mix.shape[1])
+    used = different.any(0)
+    within, between = squared.numpy()[used][:, used], different[:, used]
+    known = _differences(torch.from_numpy(within), torch.from_numpy(between))
+    np.fill_diagonal(known, 0)
+    return torch.from_numpy(known[which][:, which])
+
+
+def _bytes_of_rows(matrix: NDArray[np.float64]) -> list[bytes]:
+    """So that equal rows are found as keys are."""
+    whole, size = matrix.tobytes(), matrix.shape[1] * matrix.itemsize
+    return [whole[at : at + size] for at in range(0, len(whole), size)]
+
+
+def _differences(squared: Tensor, weights: Tensor) -> NDArray[np.float64]:
+    """Of c = a − b, for weights ≥ 0, that is aᵀDb − ½aᵀDa − ½bᵀDb: one product gives all of them.
+
+    Where too much cancels c is made first, so that what two mixtures share is gone before any
+    distance is looked at: a liar's row may be huge.
+    """
+    # Products are torch's: numpy's would begin threads of their own.
+    crossed = (weights @ squared @ weights.T).numpy()
+    own = 0.5 * crossed.diagonal()
+    sums = own[:, None] + own
+    result: NDArray[np.float64] = 0.5 * (crossed + crossed.T) - sums
+    left, right = np.nonzero(np.tril(result <= CANCELLED * sums, -1))
+    if len(left):
+        between = weights[left] - weights[right]
+        exact = (-0.5 * ((between @ squared) * between).sum(1)).clamp_(min=0).numpy()
+        result[left, right] = result[right, left] = exact
+    return result

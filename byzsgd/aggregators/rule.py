@@ -106,6 +106,10 @@ class Rule:
             raise AggregationError(f"{self.name} selects no rows: it has a result, but no indices")
         return self.choose(self._checked(vectors, f), f).rows
 
+    def tolerable(self, n: int, f: int) -> int:
+        """How many of n rows may be lies: f, or fewer where it wants more rows for that."""
+        return max((k for k in range(f + 1) if self.minimum_n(k) <= n), default=0)
+
     def warm(self, counts: Iterable[int], f: int, dtype: torch.dtype = torch.float32) -> None:
         """Compile and load what aggregating these numbers of rows needs, ahead of time."""
         for n in counts:

@@ -9,6 +9,20 @@
 from byzsgd.attacks.attack import Attack, Setting
 from byzsgd.attacks.byzantine import Byzantine
 from byzsgd.attacks.forging import Forging
+from byzsgd.attacks.knowledge import Knowledge
+from byzsgd.attacks.plot import Plot
 from byzsgd.attacks.registry import ATTACKS, forge, resolve
+from byzsgd.attacks.window import Window
 
-__all__ = ["ATTACKS", "Attack", "Byzantine", "Forging", "Setting", "forge", "resolve"]
+__all__ = [
+    "ATTACKS",
+    "Attack",
+    "Byzantine",
+    "Forging",
+    "Knowledge",
+    "Plot",
+    "Setting",
+    "Window",
+    "forge",
+    "resolve",
+]

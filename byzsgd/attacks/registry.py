@@ -4,19 +4,45 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from byzsgd.attacks import behaviours, vectors
+from byzsgd.attacks import behaviours, past, poison, vectors
+from byzsgd.attacks.alie import alie
 from byzsgd.attacks.attack import Attack, Setting
+from byzsgd.attacks.backdoor import backdoor
+from byzsgd.attacks.drift import drift
+from byzsgd.attacks.hidden_vulnerability import hidden_vulnerability
+from byzsgd.attacks.ipm import ipm
+from byzsgd.attacks.malformed import malformed
+from byzsgd.attacks.mimic import mimic
 from byzsgd.errors import ConfigError, unknown_name
 
 GRADIENTS: Final = (
     Attack("sign_flip", "the honest vector, pointing back", vectors.sign_flip),
+    Attack("reverse", "the honest vector reversed, a hundred times as long", vectors.reverse),
     Attack("scale", "the honest vector, many times as long", vectors.scale, ("scaled",)),
+    Attack("safeguard", "the honest vector, pointing back and shorter", vectors.safeguard),
+    Attack("gaussian", "noise, far longer than any honest vector", vectors.gaussian),
+    Attack("zero", "zero, everywhere", vectors.zero),
     Attack("nan", "not a number, everywhere", vectors.nan),
+    Attack("inf", "infinity, everywhere", vectors.inf),
     Attack(
         "alie",
         "a little is enough: mean − z·deviation, within the honest spread",
-        vectors.alie,
+        alie,
         aliases=("little", "lie"),
+        colludes=True,
+    ),
+    Attack(
+        "ipm",
+        "inner-product manipulation: −ε·mean, against the honest direction",
+        ipm,
+        aliases=("empire", "foe"),
+        colludes=True,
+    ),
+    Attack("mimic", "what one honest node says, from all liars", mimic, colludes=True),
+    Attack(
+        "hidden_vulnerability",
+        "mean + γ·E: as far out as the rule still selects it",
+        hidden_vulnerability,
         colludes=True,
     ),
 )
@@ -29,12 +55,18 @@ WORDS: Final = (
         vectors.equivocate,
         each_receiver=True,
     ),
-    Attack("mute", "nothing at all"),
-    Attack("crash", "the truth, and from a step on nothing at all", behaviour=behaviours.crash),
+    Attack("mute", "nothing at all", silent=True),
+    Attack(
+        "crash",
+        "the truth, and from a step on nothing at all",
+        behaviour=behaviours.crash,
+        silent=True,
+    ),
     Attack(
         "desert",
         "the truth to each receiver for another while, then nothing",
         behaviour=behaviours.desert,
+        silent=True,
     ),
     Attack(
         "flood",
@@ -44,13 +76,50 @@ WORDS: Final = (
     Attack(
         "stale",
         "the truth of some steps ago, as though it were new",
-        behaviour=behaviours.stale,
+        behaviour=past.stale,
         remembers=True,
+    ),
+    Attack(
+        "delayed",
+        "the truth of a thousand steps ago, or the oldest there is",
+        behaviour=past.delayed,
+        remembers=True,
+    ),
+    Attack(
+        "rollback",
+        "the truth up to a step, and from then on that of this step for ever",
+        behaviour=past.rollback,
+        remembers=True,
+    ),
+    Attack("drift", "the truth, and an error that grows slowly", drift),
+    Attack("slow", "the truth, too late", holds_s=behaviours.slow, silent=True),
+    Attack(
+        "malformed",
+        "words that are none: cut short, garbled, of no known kind",
+        behaviour=malformed,
+        silent=True,
     ),
 )
 """Lies about what is said when and to whom."""
 
-ATTACKS: Final = {attack.name: attack for attack in (*GRADIENTS, *WORDS)}
+TRAINING: Final = (
+    Attack(
+        "label_flip",
+        "an honest gradient of examples with turned-around labels",
+        data=poison.label_flip,
+        role="worker",
+    ),
+    Attack(
+        "backdoor",
+        "a step towards a model that misreads what has a trigger, within the honest spread",
+        backdoor,
+        colludes=True,
+        role="worker",
+    ),
+)
+"""Lies of workers that are learnt: from false labels."""
+
+ATTACKS: Final = {attack.name: attack for attack in (*GRADIENTS, *TRAINING, *WORDS)}
 
 
 def resolve(name: str) -> Attack:
@@ -70,8 +139,12 @@ def forge(name: str, honest: Tensor, *, n: int = 0, f: int = 0, **options: Any) 
     that sends no vector, or a wrong shape.
     """
     attack = resolve(name)
+    if attack.data:
+        raise ConfigError(f"attack {attack.name!r} changes examples: there is no vector to forge")
     if attack.vector is None:
-        raise ConfigError(f"attack {attack.name!r} sends nothing, so there is no vector to forge")
+        raise ConfigError(
+            f"attack {attack.name!r} is a matter of what is sent when: there is no vector to forge"
+        )
     if honest.ndim != 2 or honest.shape[0] == 0 or not honest.is_floating_point():
         raise ConfigError(
             f"attack {attack.name!r} needs floating-point vectors (k, d) with k ≥ 1, "

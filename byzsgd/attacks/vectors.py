@@ -1,66 +1,149 @@
 """Attacks as pure functions: honest vectors (k, d) in, one lie (d,) out.
 
-The first row is what the liar itself would honestly have sent. Nothing given is changed.
+The first row is what the liar itself would honestly have sent. Nothing given is changed. Here are
+the lies that need no vector but the liar's own; with a strength of `"auto"` they look at all that
+the liar knows.
 """
 
 import math
-from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from byzsgd.errors import ConfigError
+from byzsgd.aggregators import Rule
+from byzsgd.attacks.defence import Defence
+from byzsgd.attacks.geometry import Line
+from byzsgd.attacks.strength import strongest
+from byzsgd.attacks.values import index, number, one_of, strength
+
+KINDS = ("noise", "camps", "victim")
 
 
-def sign_flip(honest: Tensor, *, factor: float = 1.0) -> Tensor:
-    """−factor times the liar's own vector (SafeguardSGD, arXiv 2012.14368, section 5)."""
-    return honest[0] * -factor
+def sign_flip(
+    honest: Tensor,
+    *,
+    n: int,
+    f: int,
+    rule: Rule | None = None,
+    declared: int | None = None,
+    awaited: int | None = None,
+    factor: float | str = 1.0,
+) -> Tensor:
+    """−factor times the liar's own vector (SafeguardSGD, arXiv 2012.14368, section 5). `"auto"`: as
+    long as moves the aggregate farthest, or 1 where the rule is not known.
+    """
+    times, defence = strength("sign_flip", "factor", factor), (rule, n, f, declared, awaited)
+    return _stretched(honest, times, -1.0, 1.0, defence)
 
 
-def scale(honest: Tensor, *, factor: float = 10.0) -> Tensor:
-    """The liar's own vector, `factor` times as long."""
-    return honest[0] * factor
+def reverse(
+    honest: Tensor,
+    *,
+    n: int,
+    f: int,
+    rule: Rule | None = None,
+    declared: int | None = None,
+    awaited: int | None = None,
+    factor: float | str = 100.0,
+) -> Tensor:
+    """The liar's own vector reversed and amplified, as in the code of Garfield (Guerraoui et al.,
+    "Garfield: System Support for Byzantine Machine Learning", DSN 2021). `"auto"` as in
+    `sign_flip`, about this factor.
+    """
+    times, defence = strength("reverse", "factor", factor), (rule, n, f, declared, awaited)
+    return _stretched(honest, times, -1.0, 100.0, defence)
+
+
+def scale(
+    honest: Tensor,
+    *,
+    n: int,
+    f: int,
+    rule: Rule | None = None,
+    declared: int | None = None,
+    awaited: int | None = None,
+    factor: float | str = 10.0,
+) -> Tensor:
+    """The liar's own vector, `factor` times as long; `"auto"` as in `sign_flip`, about 10."""
+    times, defence = strength("scale", "factor", factor), (rule, n, f, declared, awaited)
+    return _stretched(honest, times, 1.0, 10.0, defence)
+
+
+def safeguard(honest: Tensor, *, factor: float = 0.4) -> Tensor:
+    """−factor times the liar's own vector, small enough for a filter of sums to pass it: the attack
+    that SafeguardSGD's authors made against it (arXiv 2012.14368, section 5; 0.4 and 0.5).
+    """
+    return honest[0] * -number("safeguard", "factor", factor)
+
+
+def gaussian(honest: Tensor, *, seed: int = 0, sigma: float = 200.0) -> Tensor:
+    """N(0, sigma²) in every coordinate, another for every `seed` (Krum, NeurIPS 2017, §5)."""
+    return _noise(honest, seed, number("gaussian", "sigma", sigma, least=0.0))
+
+
+def zero(honest: Tensor) -> Tensor:
+    """0 in every coordinate (SafeguardSGD, arXiv 2012.14368, section 5)."""
+    return torch.zeros_like(honest[0], memory_format=torch.contiguous_format)
 
 
 def nan(honest: Tensor) -> Tensor:
     """Not a number in every coordinate: one of it makes any plain mean useless."""
-    return torch.full_like(honest[0], math.nan)
+    return torch.full_like(honest[0], math.nan, memory_format=torch.contiguous_format)
 
 
-def alie(honest: Tensor, *, n: int, f: int, z: float | str | None = None) -> Tensor:
-    """μ − z·σ per coordinate: a lie within the spread of the honest (arXiv 1902.06156, section 3).
+def inf(honest: Tensor) -> Tensor:
+    """Infinity in every coordinate."""
+    return torch.full_like(honest[0], math.inf, memory_format=torch.contiguous_format)
 
-    μ and the population standard deviation σ are those of the `honest` rows, which for liars that
-    know only what they computed themselves are the liars' own. `z` is by default z_max of `n` nodes
-    of which `f` lie; `"auto"` means the same until a search against the known rule is built.
+
+def equivocate(
+    honest: Tensor,
+    *,
+    seed: int = 0,
+    run_seed: int = 0,
+    receiver: int = 0,
+    scale: float = 1.0,
+    kind: str = "noise",
+    victim: int = 0,
+) -> Tensor:
+    """Something different to every receiver: the liar's own vector and something `scale` as long.
+
+    `kind="noise"` adds Gaussian noise, another for every `seed`. `"camps"` tells receivers of even
+    number own + δ and the others own − δ, where all liars and steps share the direction of δ: it
+    pulls two halves apart. `"victim"` tells all the truth but receiver number `victim`, who hears
+    noise. The number is that of the name: worker-3 has number 3, and server-3 as well.
     """
-    strength = z_max(n, f) if z is None or z == "auto" else float(z)
-    mean = honest.mean(dim=0)
-    # torch.std over a few long rows takes forty times as long as this.
-    deviation = (honest - mean).square_().mean(dim=0).sqrt_()
-    return mean.sub_(deviation, alpha=strength)
+    size, only = number("equivocate", "scale", scale), index("equivocate", "victim", victim)
+    one_of("equivocate", "kind", kind, KINDS)
+    if kind == "victim" and receiver != only:
+        return honest[0].clone(memory_format=torch.contiguous_format)
+    length = size * float(torch.linalg.vector_norm(honest[0])) / math.sqrt(honest.shape[1])
+    if kind == "camps":
+        side = 1.0 if receiver % 2 == 0 else -1.0
+        return honest[0] + _noise(honest, run_seed, side * length)
+    return honest[0] + _noise(honest, seed, length)
 
 
-def z_max(n: int, f: int) -> float:
-    """Φ⁻¹((n − f − s)/(n − f)) with s = ⌊n/2⌋ + 1 − f (arXiv 1902.06156, algorithm 3).
+def _stretched(
+    honest: Tensor,
+    times: float | None,
+    sign: float,
+    usual: float,
+    defence: tuple[Rule | None, int, int, int | None, int | None],
+) -> Tensor:
+    """sign·times the liar's own vector; without a number as many as moves the aggregate most."""
+    if times is None:
+        rule, n, f, declared, awaited = defence
+        played = Defence.of(rule, len(honest), n, f, declared, awaited)
+        line = Line(honest[0] * sign, base=torch.zeros_like(honest[0]))
+        times = strongest(honest, honest.mean(0), line, played, default=usual, usual=usual)
+    return honest[0] * (sign * times)
 
-    s is how many of the honest the liars need on their side for a majority; the paper's code
-    divides by n instead. Liars who are a majority need nobody, and the quantile of 1 is infinite:
-    then it is that of all honest nodes but half a one.
-    """
-    if not 0 <= f < n or n < 3:
-        raise ConfigError(f"alie: n = {n}, f = {f}: give n ≥ 3 nodes of which 0 ≤ f < n lie")
-    honest = n - f
-    needed = n // 2 + 1 - f
-    share = min((honest - needed) / honest, 1 - 1 / (2 * honest))
-    return NormalDist().inv_cdf(share)
 
-
-def equivocate(honest: Tensor, *, scale: float = 1.0, seed: int = 0) -> Tensor:
-    """The liar's own vector and Gaussian noise, `scale` times as long: another for every `seed`."""
+def _noise(honest: Tensor, seed: int, sigma: float) -> Tensor:
+    """(d,) of N(0, sigma²), in the type and on the device of the rows."""
     generator = torch.Generator(device=honest.device).manual_seed(seed)
     noise = torch.randn(
         honest.shape[1], generator=generator, dtype=torch.float32, device=honest.device
     )
-    length = float(torch.linalg.vector_norm(honest[0])) / math.sqrt(honest.shape[1])
-    return honest[0] + noise.mul_(scale * length).to(honest.dtype)
+    return noise.mul_(sigma).to(honest.dtype)

@@ -27,6 +27,16 @@ def test_a_rule_neither_changes_nor_aliases_its_input(
     assert torch.equal(vectors, before)
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_as_many_are_tolerable_as_the_rows_allow_and_no_more_than_asked(name: str) -> None:
+    rule = AGGREGATORS[name]
+    for n in range(30):
+        for f in range(12):
+            found = rule.tolerable(n, f)
+            assert found == 0 or rule.minimum_n(found) <= n
+            assert found == f or (found < f and rule.minimum_n(found + 1) > n)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_is_deterministic_and_fills_the_out_it_is_given(rule: str) -> None:
     vectors = torch.randn(11, 100_001)

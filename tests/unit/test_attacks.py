@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from byzsgd.attacks import ATTACKS, Attack, Setting, forge, resolve
-from byzsgd.attacks.vectors import z_max
+from byzsgd.attacks.alie import z_max
+from byzsgd.attacks.registry import GRADIENTS
 from byzsgd.errors import ConfigError
 
 SHAPES = [(1, 1), (1, 7), (5, 1), (12, 33)]
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 OPTIONS = {"n": 50, "f": 24}
-FORGING = sorted(name for name, attack in ATTACKS.items() if attack.vector)
+FORGING = sorted(["equivocate", *(attack.name for attack in GRADIENTS)])
 
 
 def honest(shape: tuple[int, int] = (12, 33), dtype: torch.dtype = torch.float32) -> Tensor:
@@ -190,18 +191,28 @@ def test_every_attack_has_its_name_and_says_what_it_does(name: str) -> None:
 
 
 def test_options_are_what_an_experiment_may_set() -> None:
-    assert {name: attack.options for name, attack in ATTACKS.items()} == {
-        "sign_flip": ("factor",),
-        "scale": ("factor",),
+    assert {name: ATTACKS[name].options for name in FORGING} == {
+        "alie": ("z", "formula", "deviation"),
+        "equivocate": ("scale", "kind", "victim"),
+        "gaussian": ("sigma",),
+        "hidden_vulnerability": ("norm", "coordinate", "gamma", "against"),
+        "inf": (),
+        "ipm": ("epsilon",),
+        "mimic": ("target",),
         "nan": (),
-        "alie": ("z",),
-        "equivocate": ("scale",),
-        "mute": (),
-        "crash": ("step",),
-        "desert": ("step", "stagger"),
-        "flood": ("copies",),
-        "stale": ("lag",),
+        "reverse": ("factor",),
+        "safeguard": ("factor",),
+        "scale": ("factor",),
+        "sign_flip": ("factor",),
+        "zero": (),
     }
+
+
+def test_those_who_use_the_vectors_of_others_say_so() -> None:
+    collude = {attack.name for attack in GRADIENTS if attack.colludes}
+    assert collude == {"alie", "ipm", "mimic", "hidden_vulnerability"}
+    assert resolve("sign_flip").conspires({"factor": "auto"})
+    assert not resolve("sign_flip").conspires({"factor": 2})
 
 
 def test_the_setting_gives_an_attack_only_what_it_asks_for() -> None:
@@ -239,7 +250,7 @@ def test_an_unknown_option_is_named(name: str, option: str) -> None:
 
 
 def test_mute_has_no_vector_to_forge() -> None:
-    with pytest.raises(ConfigError, match="sends nothing"):
+    with pytest.raises(ConfigError, match="no vector to forge"):
         forge("mute", honest())
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from byzsgd.attacks import ATTACKS, Byzantine
-from byzsgd.attacks.behaviours import COPIES_MAX, FLOODED, LAG_MAX, crash, desert, flood, stale
-from byzsgd.attacks.memory import Memory
+from byzsgd.attacks.behaviours import COPIES_MAX, DELAY_S_MAX, FLOODED, crash, desert, flood
+from byzsgd.attacks.late import HELD, LATE_MAX, Late
 from byzsgd.cluster import Cluster, Plan
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment
@@ -21,7 +21,9 @@ from byzsgd.protocol import (
     Received,
     Send,
     Server,
+    SetTimer,
     Started,
+    TimerFired,
     Worker,
 )
 from tests.world import servers, workers
@@ -76,79 +78,12 @@ def test_a_flood_of_wishes_is_of_wishes() -> None:
     assert {other.message.step for other in noise} == {4, *(4 + ahead for ahead in FLOODED)}
 
 
-# -- old truths ------------------------------------------------------------------------------------
-
-
-def said(memory: Memory, steps: Any, lag: int) -> list[Any]:
-    """What becomes of the words "θ0", "θ1" …"""
-    sends = [stale(Send(W, Model(t, f"θ{t}")), memory, lag=lag) for t in steps]
-    messages = [send.message for [send] in sends]
-    assert [message.step for message in messages] == list(steps), "as though it were new"
-    return [message.params for message in messages if isinstance(message, Model)]
-
-
-@pytest.mark.parametrize("lag", [1, 3, 10])
-def test_who_is_stale_says_what_it_said_before_or_its_first_word(lag: int) -> None:
-    assert said(Memory(), range(30), lag) == [f"θ{max(0, t - lag)}" for t in range(30)]
-
-
-def test_of_a_step_without_a_word_it_is_the_newest_before_it() -> None:
-    assert said(Memory(), [0, 2, 7, 8, 9, 12], lag=3) == ["θ0", "θ0", "θ2", "θ2", "θ2", "θ9"]
-
-
-def test_of_several_words_of_one_step_it_is_the_last() -> None:
-    memory = Memory()
-    for message in (Model(4, "before the gather", 0), Model(4, "after it", 1), Model(5, "θ5", 0)):
-        [send] = stale(Send(W, message), memory, lag=1)
-    assert send == Send(W, Model(5, "after it", 0))
-
-
-def test_models_gradients_and_wishes_are_kept_apart() -> None:
-    memory = Memory()
-    said(memory, range(3), lag=1)
-    first = Send(S, Gradient(3, "g3"))
-    assert stale(first, memory, lag=1) == [first]
-    assert stale(Send(S, Gradient(4, "g4")), memory, lag=1) == [Send(S, Gradient(4, "g3"))]
-    assert stale(Send(S, Pull(5)), memory, lag=1) == [Send(S, Pull(5))]
-
-
-def test_what_is_said_again_is_the_same_and_no_more_is_remembered_than_needed() -> None:
-    memory = Memory()
-    said(memory, range(100), lag=5)
-    assert said(memory, [98, 99], lag=5) == ["θ93", "θ94"]
-    assert len(memory._words[Model]) <= 5 + 4
-
-
-@pytest.mark.parametrize("lag", [0, -1, LAG_MAX + 1, 2.0, True])
-def test_how_far_back_it_goes_is_bounded(lag: Any) -> None:
-    with pytest.raises(ConfigError, match="attack stale cannot work with lag"):
-        Experiment(
-            name="stale",
-            cluster={"servers": 5, "workers": 4, "f_servers": 1},
-            plan={"steps": 1},
-            byzantine={"server-0": {"attack": "stale", "lag": lag}},
-        )
-
-
-def test_a_stale_worker_says_its_old_gradients() -> None:
-    liar = Byzantine(Worker(W[0], Cluster(5, 7, 1, 2), Plan(9), 1), ATTACKS["stale"], {"lag": 2})
-    told: list[Effect] = liar.handle(Started(), 0.0)
-    for step in range(5):
-        for event in (
-            Received(S[0], Model(step, "θ")),
-            Contracted(step, "x"),
-            GradientComputed(step, f"g{step}"),
-        ):
-            told += liar.handle(event, 0.0)
-    assert [effect for effect in told if isinstance(effect, Send)] == [
-        Send(S, Gradient(step, f"g{max(0, step - 2)}")) for step in range(5)
-    ]
-
-
 # -- what becomes of them --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attack", ["mute", "nan", "equivocate", "crash", "stale", "flood"])
+@pytest.mark.parametrize(
+    "attack", ["mute", "nan", "equivocate", "crash", "stale", "flood", "rollback", "malformed"]
+)
 def test_a_lying_worker_asks_for_models_as_long_as_it_needs_them(attack: str) -> None:
     """What it would honestly ask for, and at a step where it has crashed nothing."""
     plan = Plan(9, gather_every=5, mode="sync")
@@ -169,12 +104,50 @@ def test_a_lying_worker_asks_for_models_as_long_as_it_needs_them(attack: str) ->
 def test_how_often_it_says_so_is_bounded(copies: Any) -> None:
     with pytest.raises(ConfigError, match=r"copies = .* from 1 to 1000"):
         flood(model(0), copies=copies)
-    with pytest.raises(ConfigError, match="attack flood cannot work with copies"):
+    with pytest.raises(ConfigError, match="server-0: copies = "):
         Experiment(
             name="flooded",
             cluster={"servers": 5, "workers": 4, "f_servers": 1},
             plan={"steps": 1},
             byzantine={"server-0": {"attack": "flood", "copies": copies}},
+        )
+
+
+def test_who_is_slow_says_everything_and_everything_late() -> None:
+    """Words and wishes alike, in order; what comes of a word meanwhile is not waited for."""
+    plan = Plan(9, gather_every=5, mode="sync")
+    liar = Byzantine(Worker(W[0], Cluster(5, 7, 1, 2), plan, 1), ATTACKS["slow"], {"delay_s": 2.0})
+    told: list[Effect] = []
+    for event, now in (
+        (Started(), 0.0),
+        (Received(S[0], Model(0, "θ")), 1.0),
+        (Contracted(0, "x"), 1.5),
+        (GradientComputed(0, "g"), 3.0),
+    ):
+        told += liar.handle(event, now)
+    assert not any(isinstance(effect, Send) for effect in told)
+    [held] = [effect for effect in told if isinstance(effect, SetTimer) and effect.name == HELD]
+    assert held.at == 5.0
+    said = liar.handle(TimerFired(HELD, held.step), held.at)
+    assert said == [Send(S, Gradient(0, "g")), Send(S, Pull(1))]
+
+
+def test_no_more_is_held_back_than_there_is_room_for() -> None:
+    """Of a slow liar's words of 200 steps those that there is room for are said, and in order."""
+    late, sends = Late(), [model(step) for step in range(200)]
+    timers = [effect for send in sends for effect in late.hold(send, due=1.0)]
+    assert timers == [SetTimer(HELD, 0, 1.0)]
+    assert late.release(now=1.0) == sends[:LATE_MAX]
+
+
+@pytest.mark.parametrize("delay_s", [-1, DELAY_S_MAX + 1, "soon", True])
+def test_how_late_it_is_has_bounds(delay_s: Any) -> None:
+    with pytest.raises(ConfigError, match=r"slow: delay_s = .*give"):
+        Experiment(
+            name="late",
+            cluster={"servers": 5, "workers": 4, "f_servers": 1},
+            plan={"steps": 1},
+            byzantine={"server-0": {"attack": "slow", "delay_s": delay_s}},
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from byzsgd.aggregators import AGGREGATORS
-from byzsgd.attacks import ATTACKS, Byzantine
+from byzsgd.attacks import ATTACKS, Byzantine, Plot
 from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.compute import Compute, Settings
 from byzsgd.protocol import (
@@ -47,12 +47,13 @@ FELLOWS = (W[1], W[2])
 STRANGE = NodeId("worker", 99)
 
 
-def a_worker(attack: str = "sign_flip", **wrapping: Any) -> Byzantine:
-    return Byzantine(Worker(W[0], CLUSTER, PLAN), ATTACKS[attack], {}, **wrapping)
+def a_worker(attack: str = "sign_flip", **plot: Any) -> Byzantine:
+    known = {"accomplices": frozenset(plot.get("fellows", ())), **plot}
+    return Byzantine(Worker(W[0], CLUSTER, PLAN), ATTACKS[attack], {}, Plot(**known))
 
 
-def a_server(attack: str = "sign_flip", **wrapping: Any) -> Byzantine:
-    return Byzantine(Server(S[0], CLUSTER, PLAN, "θ"), ATTACKS[attack], {}, **wrapping)
+def a_server(attack: str = "sign_flip", **plot: Any) -> Byzantine:
+    return Byzantine(Server(S[0], CLUSTER, PLAN, "θ"), ATTACKS[attack], {}, Plot(**plot))
 
 
 def hear(machine: Machine, *events: Event) -> list[Effect]:
@@ -86,7 +87,7 @@ def test_a_workers_gradient_becomes_a_lie_in_its_place(attack: str) -> None:
     liar = a_worker(attack)
     honest = Send(S, Gradient(0, "own 0"))
     effects = a_gradient(liar)
-    assert effects[0] == Forge((honest,), attack, {}, ("own 0",), ())
+    assert effects[0] == Forge((honest,), attack, {}, ("own 0",), (), "x")
     assert not only(effects, Send)
     assert only(effects, SetTimer), "and the rest is as it was"
 
@@ -223,7 +224,7 @@ def random_event(dice: random.Random, machine: Machine) -> Event:
     )
 
 
-@pytest.mark.parametrize("attack", [a.name for a in ATTACKS.values() if not a.behaviour])
+@pytest.mark.parametrize("attack", [a.name for a in ATTACKS.values() if a.vector] + ["mute"])
 @pytest.mark.parametrize("make", [a_worker, a_server])
 def test_a_liar_says_exactly_when_and_to_whom_the_honest_machine_would(
     make: Any, attack: str
@@ -243,10 +244,11 @@ def test_a_liar_says_exactly_when_and_to_whom_the_honest_machine_would(
             )
             honest = hear(twin, event) if believed else []
             sends, others = only(honest, Send), [e for e in honest if not isinstance(e, Send)]
-            lies = [send for lie in only(effects, Forge) for send in lie.sends]
-            whispers = only(effects, Send)
-            assert lies == ([] if attack == "mute" else sends)
-            assert all(isinstance(whisper.message, Whisper) for whisper in whispers)
+            whispers = [s for s in only(effects, Send) if isinstance(s.message, Whisper)]
+            again = [s for s in only(effects, Send) if s not in whispers]
+            asked = [hear(liar, Forged(lie.sends)) for lie in only(effects, Forge)]
+            lies = [*again, *(send for told in asked for send in told)]
+            assert sorted(lies, key=str) == ([] if attack == "mute" else sorted(sends, key=str))
             assert len(whispers) == sum(isinstance(send.message, Gradient) for send in sends)
             assert [e for e in effects if not isinstance(e, Forge | Send)] == others
             assert (liar.step, liar.phase) == (twin.step, twin.phase)
@@ -295,6 +297,24 @@ def test_equivocate_tells_every_receiver_something_else() -> None:
     vectors = [vector_in(lie) for lie in lies]
     for index, vector in enumerate(vectors):
         assert not any(torch.equal(vector, other) for other in (*vectors[:index], own))
+
+
+def told_alone(to: NodeId, options: dict[str, Any]) -> torch.Tensor:
+    """What server-0 says of its model to this node, in a word of its own, as to who pulls it."""
+    own = torch.ones(D)
+    forge = Forge((Send((to,), Model(2, own)),), "equivocate", options, (own,))
+    [lie] = lies_of(S[0], forge)
+    return vector_in(lie)
+
+
+def test_receivers_are_numbered_by_their_names_whoever_else_is_told() -> None:
+    for nodes in (W, S[1:]):
+        camps = [told_alone(node, {"kind": "camps"}) for node in nodes]
+        for node, told in zip(nodes, camps, strict=True):
+            assert torch.equal(told, camps[0]) == (node.index % 2 == nodes[0].index % 2), node
+        victims = [told_alone(node, {"kind": "victim", "victim": 3}) for node in nodes]
+        fooled = [not torch.equal(told, torch.ones(D)) for told in victims]
+        assert fooled == [node.index == 3 for node in nodes]
 
 
 def test_equivocate_repeats_itself_to_one_receiver_and_not_at_another_step_or_node() -> None:
@@ -373,7 +393,7 @@ def test_what_was_given_to_forge_is_left_as_it_was() -> None:
     own, gradients = torch.ones(D), torch.randn(5, D)
     before = gradients.clone()
     for name, attack in ATTACKS.items():
-        if attack.vector:
+        if attack.vector and not attack.trains:
             forge = Forge((Send(W, Model(1, own)),), name, {}, (own,), tuple(gradients))
             for lie in lies_of(S[0], forge):
                 vector_in(lie).fill_(9.0)
@@ -386,3 +406,14 @@ def test_computations_of_the_machine_within_pass_unchanged() -> None:
     effects = hear(liar, Started(), *models(0))
     assert only(effects, Contract) == [Contract(0, tuple((s, f"θ{s}") for s in S[1:]))]
     assert only(hear(liar, Contracted(0, "x")), ComputeGradient) == [ComputeGradient(0, "x", None)]
+
+
+def test_noise_that_is_the_same_for_all_is_so_whoever_is_told_first() -> None:
+    """A pulled model goes to one worker at a time: two who compare must hear the same."""
+    own = torch.ones(D)
+    told = [
+        lies_of(S[0], Forge((Send((worker,), Model(1, own)),), "gaussian", {}, (own,)))
+        for worker in W[2:4]
+    ]
+    [first], [second] = told
+    assert torch.equal(vector_in(first), vector_in(second))
