@@ -23,9 +23,11 @@ from byzsgd.protocol import (
     Gradient,
     GradientComputed,
     Machine,
+    Malformed,
     Message,
     Model,
     Pull,
+    Recompute,
     Send,
     Update,
     Updated,
@@ -66,7 +68,7 @@ def symbolic(node: NodeId, effect: Computation) -> Event:
         case ComputeGradient(step, params, last, last_params):
             change = None if last_params is None else a_change(node, step, params)
             return GradientComputed(step, symbol("gradient", node, step, params, last), change)
-        case Forge():
+        case Forge() | Recompute():
             raise AssertionError("these worlds lie by wrappers, not by forging")
 
 
@@ -138,7 +140,7 @@ class Equivocator(Liar):
         step = message.step
         lie = symbol("lie", self.node, to, step)
         match message:
-            case Pull():
+            case Pull() | Malformed():
                 return message
             case Model():
                 return replace(message, params=lie)

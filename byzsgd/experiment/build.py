@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,6 +11,8 @@ from byzsgd.attacks import Byzantine, resolve
 from byzsgd.cluster import Mode, NodeId, Role
 from byzsgd.compute import Compute, Settings
 from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.plots import fellows_of, knowledge_of, listeners_of, plot_of
+from byzsgd.experiment.poisons import poison_of
 from byzsgd.protocol import (
     Gradient,
     Machine,
@@ -20,6 +23,7 @@ from byzsgd.protocol import (
     Whisper,
     Worker,
 )
+from byzsgd.protocol.effects import Memory
 from byzsgd.training.flat import FlatModel, flat_model
 from byzsgd.training.partition import partition
 from byzsgd.training.task import Task, load_task
@@ -39,6 +43,7 @@ class Saved(NamedTuple):
 
     step: int
     params: Vector
+    memory: Memory = None
 
 
 def build(
@@ -53,8 +58,18 @@ def build(
     """
     task, flat = learnt(experiment)
     shard = shard_of(experiment, me, task)
-    compute = Compute(me, task, flat, settings_of(experiment), shard, clock)
-    machine = machine_of(experiment, me, saved or Saved(0, flat.vector()))
+    others = partial(shard_of, experiment, task=task)
+    compute = Compute(
+        me,
+        task,
+        flat,
+        settings_of(experiment),
+        shard,
+        clock,
+        shards=others,
+        poison=poison_of(experiment, me, task),
+    )
+    machine = machine_of(experiment, me, saved or Saved(0, flat.vector()), real=True)
     return Parts(machine, compute, layout_of(experiment, flat.dimension))
 
 
@@ -64,35 +79,32 @@ def learnt(experiment: Experiment) -> tuple[Task, FlatModel]:
     return task, flat_model(task.model, experiment.seed)
 
 
-def machine_of(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
-    """The machine of one node; a worker begins anew, whatever was saved."""
-    make = _lying if me in experiment.liars else _honest
-    return make(experiment, me, saved)
+def machine_of(experiment: Experiment, me: NodeId, saved: Saved, real: bool = False) -> Machine:
+    """The machine of one node; a worker begins anew, whatever was saved.
+
+    In a `real` run nobody overhears others: who is omniscient has to recompute.
+    """
+    if me not in experiment.liars:
+        return _honest(experiment, me, saved)
+    lie, plot = experiment.liars[me], plot_of(experiment, me, real)
+    machine, knowledge = _hasty(experiment, me, saved), knowledge_of(experiment, me)
+    return Byzantine(machine, resolve(lie.attack), lie.options, plot, knowledge)
 
 
 def hears(experiment: Experiment, me: NodeId) -> dict[NodeId, frozenset[int]]:
     """For each peer of `me` the kinds of message that it is listened to for.
 
-    Servers are linked with everybody. Workers have nothing to say to one another, except liars of
-    one side who collude.
+    Servers are linked with everybody. Workers have nothing to say to one another, except liars who
+    conspire.
     """
     fellows = fellows_of(experiment, me)
     peers = [node for node in experiment.cluster.nodes if node != me]
     linked = [node for node in peers if "server" in (node.role, me.role) or node in fellows]
     mode = experiment.plan.mode
-    return {node: _kinds(node, node in fellows, mode) for node in linked}
-
-
-def fellows_of(experiment: Experiment, me: NodeId) -> tuple[NodeId, ...]:
-    """The liars that `me` colludes with: workers of the same colluding attack."""
-    mine = experiment.liars.get(me)
-    if mine is None or me.role != "worker" or not resolve(mine.attack).colludes:
-        return ()
-    return tuple(
-        node
-        for node, lie in experiment.liars.items()
-        if node != me and node.role == me.role and resolve(lie.attack) == resolve(mine.attack)
-    )
+    heard = {node: _kinds(node, node in fellows, mode) for node in linked}
+    for server in (node for node in linked if me in listeners_of(experiment, node)):
+        heard[server] |= {KINDS[Whisper]}
+    return heard
 
 
 def settings_of(experiment: Experiment) -> Settings:
@@ -104,8 +116,13 @@ def settings_of(experiment: Experiment) -> Settings:
         rate=experiment.schedule,
         gradients=experiment.aggregation.gradient_rule,
         models=experiment.aggregation.model_rule,
+        tolerated=experiment.aggregation.f,
+        safeguard=experiment.aggregation.safeguard(experiment.seed),
+        server_momentum=experiment.training.server_momentum(experiment.plan.steps),
         mode=experiment.plan.mode,
         liars=_liars_by_role(experiment),
+        resilience=experiment.record.resilience,
+        liar_ids=frozenset(experiment.liars),
     )
 
 
@@ -124,34 +141,29 @@ def _kinds(peer: NodeId, fellow: bool, mode: Mode) -> frozenset[int]:
 def _honest(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
     if me.role == "worker":
         return Worker(me, experiment.cluster, experiment.plan)
-    return Server(me, experiment.cluster, experiment.plan, saved.params, step=saved.step)
-
-
-def _lying(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
-    lie = experiment.liars[me]
-    return Byzantine(
-        _hasty(experiment, me, saved),
-        resolve(lie.attack),
-        lie.options,
-        fellows=fellows_of(experiment, me),
-        accomplices=frozenset(experiment.liars),
-    )
+    step, params, memory = saved
+    return Server(me, experiment.cluster, experiment.plan, params, step=step, memory=memory)
 
 
 def _hasty(experiment: Experiment, me: NodeId, saved: Saved) -> Machine:
-    """What a liar builds on: it waits for fewer than it should, so that its lies come in time."""
+    """What a liar builds on: it waits for fewer than it should, so that its lies come in time.
+
+    For so many at least as the rule can do anything with.
+    """
     cluster, plan = experiment.cluster, experiment.plan
     if me.role == "worker":
         return Worker(me, cluster, plan, quorum=1)
     honest_workers = sum(node.role == "worker" for node in experiment.honest)
+    least = max(cluster.f_workers + 1, experiment.aggregation.gradient_rule.minimum_n(0))
     return Server(
         me,
         cluster,
         plan,
         saved.params,
-        quorum=max(1, min(cluster.f_workers + 1, honest_workers)),
+        quorum=max(1, min(least, honest_workers)),
         model_quorum=min(cluster.q_servers, len(experiment.honest_servers) + 1),
         step=saved.step,
+        memory=saved.memory,
     )
 
 

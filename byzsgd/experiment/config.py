@@ -28,8 +28,9 @@ from byzsgd.experiment.guarantees import beyond_declared
 from byzsgd.experiment.lies import Lie, liars, more_than_declared
 from byzsgd.experiment.load import read_table, with_overrides
 from byzsgd.experiment.sizes import ClusterField, PlanField
-from byzsgd.experiment.tables import Expect, Network, Simulation
+from byzsgd.experiment.tables import Expect, Network, Recorded, Simulation
 from byzsgd.experiment.training import Training
+from byzsgd.experiment.trials import that_are_true
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from byzsgd.faults import FaultPlan
     from byzsgd.training.schedule import Schedule
 
-_NOT_SCIENCE = {"name", "expect"}
+_NOT_SCIENCE = {"name", "expect", "record"}
 
 
 class Experiment(Table):
@@ -65,6 +66,7 @@ class Experiment(Table):
     faults: FaultTable = FaultTable()
     network: Network = Network()
     simulation: Simulation = Simulation()
+    record: Recorded = Recorded()
     expect: Expect = Expect()
 
     def __init__(self, source: str = "experiment", /, **tables: Any) -> None:
@@ -84,7 +86,10 @@ class Experiment(Table):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, in hex, of all that decides the outcome: all but the name and `expect`."""
+        """SHA-256, in hex, of all that decides the outcome.
+
+        That is all but the name, `record` and `expect`.
+        """
         science = {key: table for key, table in self.to_dict().items() if key not in _NOT_SCIENCE}
         text = json.dumps(science, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -125,7 +130,10 @@ class Experiment(Table):
         """What is allowed but voids a promise; every run records it."""
         return (
             *more_than_declared(self.liars, self.cluster),
+            *that_are_true(self.liars, self.cluster, self.plan.steps),
             *beyond_declared(self.cluster, self.liars, self.fault_plan),
+            *self.training.warnings(self.cluster.servers),
+            *self.aggregation.warnings(self.plan.steps),
         )
 
     @field_validator("aggregation")

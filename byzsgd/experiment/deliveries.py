@@ -25,6 +25,7 @@ from byzsgd.protocol import (
     Event,
     Forged,
     Machine,
+    Overheard,
     Received,
     Save,
     Send,
@@ -65,6 +66,8 @@ def delivery(event: Event, step: int, restarted: bool = False) -> Delivery:
             return ("timer", name, at)
         case Forged(sends):
             return ("computed", "Forged", sends[0].message.step if sends else step)
+        case Overheard():
+            raise AssertionError("nobody overhears others in a real run")
         case computed:
             return ("computed", type(computed).__name__, computed.step)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 
 import torch
@@ -14,6 +15,8 @@ from byzsgd.compute import Compute
 from byzsgd.experiment.build import Saved, layout_of, learnt, machine_of, settings_of, shard_of
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.named import split
+from byzsgd.experiment.plots import tapped
+from byzsgd.experiment.poisons import poison_of
 from byzsgd.faults import Delay, Exponential, FaultPlan
 from byzsgd.incoming import Workspace
 from byzsgd.protocol import Machine
@@ -95,6 +98,7 @@ class Enactment:
             self.experiment.honest,
             everybody,
             self.wire(),
+            tapped(self.experiment),
         )
         violation = None
         try:
@@ -111,8 +115,8 @@ class Enactment:
         return self._digest.hexdigest()
 
     def make(self, node: NodeId, saved: Checkpoint | None) -> Machine:
-        begin = Saved(saved.step, saved.params) if saved else Saved(0, self.flat.vector())
-        return self._machine(self.experiment, node, begin)
+        begin = Saved(saved.step, saved.params, saved.memory) if saved else None
+        return self._machine(self.experiment, node, begin or Saved(0, self.flat.vector()))
 
     def _computing(self) -> Answers:
         experiment, task, flat = self.experiment, self.task, self.flat
@@ -127,6 +131,8 @@ class Enactment:
                 shard_of(experiment, node, task),
                 clock=_no_time,
                 workspace=workspace,
+                poison=poison_of(experiment, node, task),
+                shards=partial(shard_of, experiment, task=task),
             )
             for node in experiment.cluster.nodes
         }
@@ -189,15 +195,19 @@ def faults_of(experiment: Experiment) -> FaultPlan:
 
 
 def law_of(experiment: Experiment) -> Law:
-    """What the checkers hold a run to; of rules that they do not know they ask less."""
+    """What the checkers hold a run to; of rules that they do not know they ask less.
+
+    A server with momentum goes on by more than what it aggregated: then no rate leads back to that.
+    """
     rules = experiment.aggregation
+    at_workers = experiment.training.momentum_at == "worker"
     return Law(
         experiment.cluster,
         experiment.plan,
         frozenset(experiment.liars),
-        gradients=rules.gradient_rule.name,
+        gradients=rules.gradient_rule.name if rules.f is None else "of another f",
         models=rules.model_rule.name,
-        rate=experiment.schedule.at,
+        rate=experiment.schedule.at if at_workers else None,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.conductor import Conductor
 from byzsgd.experiment.config import Experiment
+from byzsgd.experiment.plots import check_real
 from byzsgd.experiment.processes import Links, Processes
 from byzsgd.experiment.progress import View, showing
 from byzsgd.experiment.record import Record, Run, Status
@@ -45,6 +46,7 @@ def run_local(
     Raises `ConfigError` for what the experimenter can mend, with nothing left running and the
     unfinished record still `.pending`.
     """
+    check_real(experiment)
     links = Links(encryption, measure_stall, deliveries, measure_cpu, shared_memory)
     record = Record.begin(experiment, runs)
     ctrl_c: Future[None] = Future()

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
+from byzsgd.experiment.build import machine_of
 from byzsgd.experiment.deliveries import deliveries_path, read_deliveries
 from byzsgd.experiment.enact import Enactment, real_conditions
 from byzsgd.experiment.files import load_model, model_path, saved_steps
@@ -79,9 +81,8 @@ def replay(path: Path) -> Replayed:
     warm(experiment)
     # as the nodes did: each gradient by itself
     alone = experiment.simulation.model_copy(update={"gradients": "loop"})
-    return _follow(
-        run, Enactment(experiment.model_copy(update={"simulation": alone}), FREE), orders
-    )
+    again = experiment.model_copy(update={"simulation": alone})
+    return _follow(run, Enactment(again, FREE, partial(machine_of, real=True)), orders)
 
 
 def _follow(run: Run, parts: Enactment, orders: Mapping[NodeId, Sequence[Told]]) -> Replayed:

@@ -6,7 +6,7 @@ sender that went on writing to what it has said would be found out.
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.protocol import Message, Pull, round_of, vector_of
+from byzsgd.protocol import Malformed, Message, Pull, round_of, vector_of
 from byzsgd.wire import (
     KINDS,
     Assembly,
@@ -30,8 +30,8 @@ class Wire:
         self._last: tuple[Message, list[tuple[bytes, memoryview]]] | None = None
 
     def __call__(self, sender: NodeId, receiver: NodeId, message: Message) -> Message | None:
-        if isinstance(message, Pull):
-            return message
+        if isinstance(message, Pull | Malformed):
+            return message  # of what is malformed it is the machine that refuses it
         assembly = Assembly(self._layout)
         heard: Message | None = None
         try:

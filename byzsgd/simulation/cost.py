@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
-from byzsgd.protocol import ComputeGradient, Contract, Forge, Update
+from byzsgd.protocol import ComputeGradient, Contract, Forge, Recompute, Update
 from byzsgd.protocol.effects import Computation
 
 SECONDS: Final = ("gradient_s", "update_s", "contract_s", "forge_s", "send_s", "receive_s")
@@ -54,7 +54,7 @@ class Cost:
                 return self.update_s
             case Contract():
                 return self.contract_s
-            case Forge():
+            case Forge() | Recompute():
                 return self.forge_s
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from byzsgd.simulation.watch import Watcher
 from byzsgd.simulation.world import World
 
 RECORD: Final = "<dhhhqq"
-KINDS: Final = {"Model": 1, "Gradient": 2, "Whisper": 3, "Pull": 6}
+KINDS: Final = {"Model": 1, "Gradient": 2, "Whisper": 3, "Pull": 6, "Malformed": 7}
 
 
 class Digest(Watcher):

@@ -20,6 +20,7 @@ from byzsgd.protocol import (
     Message,
     Prepare,
     Received,
+    Recompute,
     Save,
     Send,
     SetTimer,
@@ -37,7 +38,7 @@ Told: TypeAlias = tuple[Any, ...]
 """("started", step), ("restarted", step), ("received", sender, message, step, round),
 ("computed", event, step) or ("timer", name, step)."""
 
-ANSWERS = {Update: "Updated", Contract: "Contracted", Forge: "Forged"}
+ANSWERS = {Update: "Updated", Contract: "Contracted", Forge: "Forged", Recompute: "Recomputed"}
 
 
 class Follow:
@@ -149,8 +150,8 @@ class Follow:
         match effect:
             case Send():
                 self._send(node, effect)
-            case Save(step, params):
-                self.saved[node] = Checkpoint(step, params)
+            case Save(step, params, memory):
+                self.saved[node] = Checkpoint(step, params, memory)
                 if node in self._restarting:
                     self._kept[node, step] = self.saved[node]
             case Done(params):

@@ -9,7 +9,7 @@ from byzsgd.cluster import NodeId
 from byzsgd.faults import FaultPlan
 from byzsgd.observe import Outcome
 from byzsgd.protocol import Machine, Message, Vector
-from byzsgd.protocol.effects import Computation
+from byzsgd.protocol.effects import Computation, Memory
 from byzsgd.simulation.cost import FREE, Cost
 from byzsgd.simulation.scheduler import Scheduler
 
@@ -20,6 +20,7 @@ class Checkpoint:
 
     step: int
     params: Vector
+    memory: Memory = None
 
 
 Make: TypeAlias = Callable[[NodeId, Checkpoint | None], Machine]

@@ -21,11 +21,15 @@ from byzsgd.protocol import (
     Forged,
     Gradient,
     GradientComputed,
+    Malformed,
     Message,
     Model,
+    Overheard,
     Prepare,
     Pull,
     Received,
+    Recompute,
+    Recomputed,
     Save,
     Send,
     SetTimer,
@@ -106,6 +110,10 @@ def told(event: Event, show: Show = silent) -> str:
             return f"median of {step} is{show(params)} computed"
         case Forged(sends):
             return f"{len(sends)} lies are forged"
+        case Recomputed(step, gradients):
+            return f"gradients of {step} {senders(gradients)} are recomputed"
+        case Overheard(sender, send):
+            return f"overheard {of(send.message, show)} of {sender}"
 
 
 def wanted(effect: Effect, show: Show = silent) -> str:
@@ -121,6 +129,8 @@ def wanted(effect: Effect, show: Show = silent) -> str:
             return f"gradient {step}"
         case Forge(sends, attack):
             return f"forge {attack} {', '.join(of(send.message) for send in sends)}"
+        case Recompute(step, _, workers):
+            return f"recompute {step} of {crowd(workers)}"
         case Save(step):
             return f"save {step}"
         case Done():
@@ -137,6 +147,8 @@ def of(message: Message, show: Show = silent) -> str:
             return f"gradient {step}{show(vector)}"
         case Pull(step):
             return f"pull {step}"
+        case Malformed(step, flaw):
+            return f"malformed {step} ({flaw})"
     return f"whisper {message.step}{show(message.vector)}"
 
 

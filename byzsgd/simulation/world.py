@@ -18,6 +18,7 @@ from byzsgd.protocol import (
     Effect,
     Event,
     Machine,
+    Overheard,
     Prepare,
     Received,
     Save,
@@ -53,10 +54,20 @@ class _Due:
         self.node, self.ticket, self.effect = node, ticket, effect
 
 
+class _Tells:
+    """Somebody is told of what an honest node just said to others."""
+
+    __slots__ = ("event", "node")
+
+    def __init__(self, node: NodeId, event: Overheard) -> None:
+        self.node, self.event = node, event
+
+
 class World:
     """Drives machines until every honest one that lives, or is to come back, is done.
 
-    `machines`, `saved`, `done` and `down` may be looked at by anybody at any time.
+    `machines`, `saved`, `done` and `down` may be looked at by anybody at any time. Those who are
+    `tapped` into the network overhear every vector that an honest node of their side sends.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class World:
         honest: Sequence[NodeId] | None = None,
         watchers: Sequence[Watcher] = (),
         carry: Carry | None = None,
+        tapped: Sequence[NodeId] = (),
     ) -> None:
         self.now = 0.0
         self.events = 0
@@ -90,6 +102,7 @@ class World:
         self._stepped_at = 0.0
         self._awaited = dict.fromkeys(self.honest)
         self._nodes = tuple(nodes)
+        self._taps = tuple(tapped)
 
     def run(self, until_s: float = math.inf, events: float = math.inf) -> Rest:
         """Go on until there is nothing to wait for, or a limit; it may be called again."""
@@ -125,6 +138,8 @@ class World:
             self._answer(item)
         elif kind is _Fires:
             self._fire(item)
+        elif kind is _Tells:
+            self._tell(item)
         elif kind is Crash:
             self._crash(item)
         else:
@@ -153,8 +168,8 @@ class World:
                 fires = _Fires(node, TimerFired(name, step))
                 self._timers[node, name] = fires
                 self._enter(at, fires)
-            case Save(step, params):
-                self.saved[node] = Checkpoint(step, params)
+            case Save(step, params, memory):
+                self.saved[node] = Checkpoint(step, params, memory)
             case Done(params):
                 self.done[node] = params
                 self._awaited.pop(node, None)
@@ -174,6 +189,20 @@ class World:
                 message = carry(node, receiver, send.message) if carry else send.message
                 if message is not None:
                     self._enter(now + delay, Letter(node, receiver, message, now))
+
+        if self._taps and node in self.honest:
+            self._overhear(node, send)
+
+    def _overhear(self, node: NodeId, send: Send) -> None:
+        """The omniscient know what honest nodes of their side say as soon as it is said."""
+        if send.to and vector_of(send.message) is not None:
+            for tap in self._taps:
+                if tap.role == node.role:
+                    self._enter(self.now, _Tells(tap, Overheard(node, send)))
+
+    def _tell(self, tells: _Tells) -> None:
+        if tells.node not in self.down:
+            self._handle(tells.node, tells.event)
 
     def _deliver(self, letter: Letter) -> None:
         scheduler = self.conditions.scheduler

@@ -27,6 +27,7 @@ from byzsgd.protocol import (
     Pull,
     Quorum,
     Received,
+    Recompute,
     Send,
     Server,
     SetTimer,
@@ -422,7 +423,7 @@ def numbers(node: NodeId, effect: Computation) -> Event:
         case ComputeGradient(step, params, last, last_params):
             gradient = params + draw("noise", node, step) - 0.5
             return GradientComputed(step, gradient, measured(gradient, params, last, last_params))
-        case Forge():
+        case Forge() | Recompute():
             raise AssertionError
 
 

@@ -20,6 +20,7 @@ from byzsgd.protocol import (
     Machine,
     Message,
     Model,
+    Recompute,
     Send,
     Server,
     Update,
@@ -73,6 +74,8 @@ class Arithmetic:
             case Forge(sends):
                 lies = [(to, self._lie(to, send.message)) for send in sends for to in send.to]
                 return Forged(tuple(Send((to,), lie) for to, lie in lies))
+            case Recompute():
+                raise AssertionError("nobody is omniscient here")
 
     def _gradient(self, node: NodeId, step: int, params: Numbers) -> Numbers:
         random = Random(f"{self._seed}/{node}/{step}")

@@ -142,6 +142,14 @@ def test_the_examples_are_sound(path: Path) -> None:
     assert experiment.warnings == ()
 
 
+@pytest.mark.parametrize(("more", "f"), [({}, 2), ({"f": 0}, 0), ({"f": 1}, 1)])
+def test_what_the_rule_tolerates_is_known_to_whoever_computes(more: Any, f: int) -> None:
+    from byzsgd.experiment.build import settings_of
+
+    settings = settings_of(Experiment(**tables(aggregation={"gradients": "mda", **more})))
+    assert settings.gradients_tolerated == f
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -278,8 +286,11 @@ def test_training_refused(given: dict[str, Any], words: str) -> None:
         ({"worker-2..1": {"attack": "nan"}}, "is an empty range: write the lower number first"),
         ({"worker-1": {"attack": "alei"}}, "unknown attack 'alei'; did you mean 'alie'?"),
         ({"worker-1": {"attack": "alie", "zz": 1}}, "unknown option of attack alie 'zz'; did you"),
-        ({"worker-1": {"attack": "alie", "z": "big"}}, 'alie cannot work with z = "big" (ValueErr'),
-        ({"worker-1": {"attack": "alie", "z": float("inf")}}, "z = inf: must be a number, text"),
+        ({"worker-1": {"attack": "alie", "z": "big"}}, "alie: z = 'big': give a finite number"),
+        (
+            {"worker-1": {"attack": "alie", "z": float("inf")}},
+            "z = inf: must be a finite number, text",
+        ),
         ({"worker-1": "alie"}, 'must be a table with an attack, such as { attack = "alie" }'),
         ({"worker-1": {"z": 1}}, 'must be a table with an attack, such as { attack = "alie" }'),
         (
@@ -292,6 +303,13 @@ def test_liars_refused(given: object, words: str) -> None:
     text = complaint(byzantine=given)
     assert text.startswith("test.toml: byzantine")
     assert words in text
+
+
+def test_a_rule_must_see_enough_vectors_for_its_own_f() -> None:
+    assert complaint(aggregation={"gradients": "krum", "f": 2}) == (
+        'test.toml: aggregation.gradients = "krum": needs n ≥ 2f+3: 7 vectors for f = 2, '
+        "but sees q_workers = 5; raise workers, lower f or take another rule"
+    )
 
 
 def test_a_rule_must_see_enough_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

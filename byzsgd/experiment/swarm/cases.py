@@ -22,16 +22,31 @@ STEP_S: Final = 6 * UNIT_S
 """About what a step takes where nothing is wrong."""
 
 LIES: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
-    "sign_flip": {"factor": (1.0, 10.0, 1e6)},
+    "sign_flip": {"factor": (1.0, 10.0, 1e6, "auto")},
+    "reverse": {"factor": (100.0,)},
     "scale": {"factor": (0.0, 10.0, 1e6)},
+    "safeguard": {"factor": (0.4,)},
+    "gaussian": {"sigma": (1.0, 200.0)},
+    "zero": {},
     "nan": {},
-    "alie": {"z": (0.5, 1.5)},
-    "equivocate": {"scale": (1.0, 100.0)},
+    "inf": {},
+    "alie": {"z": (0.5, 1.5, "auto")},
+    "ipm": {"epsilon": (0.1, 10.0, "auto")},
+    "mimic": {"target": ("auto",)},
+    "hidden_vulnerability": {"norm": (2, "inf"), "gamma": ("auto", 1e6)},
+    "label_flip": {},
+    "backdoor": {"kind": ("sample",), "z": (1.5,), "passes": (1,), "examples": (4,)},
+    "equivocate": {"scale": (1.0, 100.0), "kind": ("noise", "camps", "victim")},
     "mute": {},
     "crash": {"step": (1, 3, 6)},
     "desert": {"step": (1, 3), "stagger": (1, 2)},
     "flood": {"copies": (1, 2)},
     "stale": {"lag": (1, 3, 10)},
+    "delayed": {"lag": (3, 1000)},
+    "rollback": {"step": (0, 4)},
+    "drift": {"speed": (0.01, 1.0), "toward": ("aside", "back")},
+    "slow": {"delay_s": (2 * UNIT_S, 100 * UNIT_S)},
+    "malformed": {"kind": ("all",)},
 }
 """The attacks, and values of their options."""
 
@@ -130,14 +145,44 @@ def _crashes(
 
 
 def _liars(dice: Random, victims: list[NodeId], spare: dict[str, int]) -> dict[str, Tables]:
+    from byzsgd.attacks import ATTACKS
+
     liars: dict[str, Tables] = {}
     if dice.random() < 0.25:
         return liars
     while dice.random() < 0.85 and (node := _taken(victims, spare)):
         attack = dice.choice(list(LIES))
         options = {key: dice.choice(values) for key, values in LIES[attack].items()}
-        liars[str(node)] = {"attack": attack, **options}
+        if ATTACKS[attack].role in (None, node.role):
+            liars[str(node)] = {
+                "attack": attack,
+                **options,
+                **_circumstances(dice, attack, options),
+            }
+    if any(node.startswith("server") for node in liars):
+        _let_servers_tell(dice, liars)
     return liars
+
+
+def _let_servers_tell(dice: Random, liars: dict[str, Tables]) -> None:
+    """Some lying workers hear through a lying server what others overhear."""
+    for node, lie in liars.items():
+        if node.startswith("worker") and "knowledge" in lie and dice.random() < 0.5:
+            lie["knowledge"] = "colluders"
+
+
+def _circumstances(dice: Random, attack: str, options: Tables) -> Tables:
+    """Most lie from beginning to end, and know what they compute themselves."""
+    from byzsgd.attacks import ATTACKS
+
+    given: Tables = {}
+    if dice.random() < 0.3:
+        given["from"] = dice.randint(0, 4)
+        given["until"] = given["from"] + dice.randint(1, 6)
+    if ATTACKS[attack].conspires(options) and dice.random() < 0.6:
+        given["knowledge"] = "omniscient"
+        given["rushing"] = dice.random() < 0.5
+    return given
 
 
 def _network(dice: Random, cluster: Cluster, end_s: float) -> Tables:

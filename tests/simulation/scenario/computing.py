@@ -21,6 +21,7 @@ from byzsgd.protocol import (
     GradientComputed,
     Machine,
     Model,
+    Recompute,
     Send,
     Update,
     Updated,
@@ -53,6 +54,8 @@ class Computing:
                 return GradientComputed(step, gradient, self._change(effect, gradient))
             case Forge():
                 return Forged(tuple(self._lie(node, effect, send) for send in effect.sends))
+            case Recompute():
+                raise AssertionError("nobody is omniscient in a scenario")
 
     def _change(self, effect: ComputeGradient, gradient: Numbers) -> Change | None:
         """Of the model that was pulled, and of the gradient there, since the step before."""

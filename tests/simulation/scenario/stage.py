@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from byzsgd.attacks import Byzantine, resolve
+from byzsgd.attacks import Byzantine, Plot, resolve
 from byzsgd.cluster import Cluster, NodeId, Plan
 from byzsgd.protocol import (
     Done,
@@ -148,7 +148,8 @@ class Stage:
         inner = self._machine(node, hasty=True)
         attack = resolve(lie.attack or "mute")
         fellows = self._fellows(node) if attack.colludes else ()
-        return Byzantine(inner, attack, lie.options, fellows, accomplices=frozenset(self.liars))
+        plot = Plot(fellows=fellows, accomplices=frozenset(self.liars))
+        return Byzantine(inner, attack, lie.options, plot)
 
     def _fellows(self, node: NodeId) -> tuple[NodeId, ...]:
         """Workers that lie the same way."""
