@@ -17,8 +17,8 @@ from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
 from byzsgd.protocol import Gradient, Message, Pull
 from byzsgd.runtime.curve import KeyPair
-from byzsgd.runtime.flow import Parcel
 from byzsgd.runtime.malloc import keep_freed_memory
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.roster import Encryption, Entry, Roster
 from byzsgd.runtime.shared_memory import SharedMemory
 from byzsgd.runtime.zeromq import ZeroMQ

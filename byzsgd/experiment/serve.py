@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from byzsgd.cluster import NodeId
 from byzsgd.experiment.build import Saved, build, hears
@@ -18,9 +17,11 @@ from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.deliveries import Deliveries, Recorded
 from byzsgd.experiment.environment import cores
 from byzsgd.experiment.files import Lines
+from byzsgd.experiment.plots import relays_of
 from byzsgd.experiment.totals import told
 from byzsgd.faults import Fates
 from byzsgd.observe import Measures
+from byzsgd.protocol import Save
 from byzsgd.runtime.chaos import Chaos
 from byzsgd.runtime.curve import KeyPair
 from byzsgd.runtime.malloc import keep_freed_memory
@@ -89,7 +90,7 @@ async def serve(
     key: KeyPair,
     roster: Roster,
     reporter: Reporter,
-    save: Callable[[int, Tensor], None],
+    save: Callable[[Save], None],
     meet: Callable[[Node, Endpoints], Roster],
     extras: Extras | None = None,
 ) -> None:
@@ -108,7 +109,8 @@ async def serve(
     window, stretch = experiment.plan.window, _stretch(me, extras.clock, experiment)
     node = Node(machine, parts.compute, parts.layout, reporter, save, window, stretch)
     make_links = SharedMemory if roster.shares_memory else ZeroMQ
-    links = make_links(me, key, roster, hears(experiment, me), parts.layout, window, node)
+    heard, relays = hears(experiment, me), relays_of(experiment, me)
+    links = make_links(me, key, roster, heard, parts.layout, window, node, relays)
     chaos = _chaos(me, links, extras.clock, experiment)
     transport: Transport = chaos or links
     loop = asyncio.get_running_loop()
@@ -124,8 +126,8 @@ async def serve(
         used = {"cpu_s": time.process_time() - began, **_machine(extras)}
         moved = {"vector_bytes": parts.layout.nbytes, **links.moved(), "links": links.by_peer()}
         faults = {f"vectors_{fate}": n for fate, n in chaos.counts.items()} if chaos else {}
-        heard = told(node.lags, parts.machine)
-        reporter.happened("totals", {**stall, **used, **moved, **faults, **heard})
+        rest = told(node.lags, parts.machine, node.refusals)
+        reporter.happened("totals", {**stall, **used, **moved, **faults, **rest})
     finally:
         if meter:
             meter.stop()
@@ -139,7 +141,8 @@ def _chaos(me: NodeId, links: Links, clock: Clock, experiment: Experiment) -> Ch
     if not faults.on_messages:
         return None
     fate = Fates(faults, experiment.seed).fate
-    return Chaos(me, links, fate, clock, experiment.plan.window, asyncio.get_running_loop())
+    window, relays = experiment.plan.window, relays_of(experiment, me)
+    return Chaos(me, links, fate, clock, window, asyncio.get_running_loop(), relays)
 
 
 def _stretch(me: NodeId, clock: Clock, experiment: Experiment) -> Callable[[], float] | None:

@@ -7,14 +7,14 @@ simulated time. Where the plan has nothing against the network there is no such 
 import asyncio
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
 from byzsgd.cluster import NodeId
 from byzsgd.faults.fates import Fate
-from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.transport import Transport
 
 
@@ -41,7 +41,7 @@ class Chaos:
 
     On each link what is due earlier goes earlier, and of equals what was sent earlier; whatever
     overtakes does so because `fate` said so. The vectors are not copied, and of each link at most
-    `window` are held.
+    `window` are held, and on one with a peer in `relays` so many more.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Chaos:
         clock: Callable[[], float],
         window: int,
         loop: asyncio.AbstractEventLoop,
+        relays: Mapping[NodeId, int] | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._me = me
@@ -59,6 +60,7 @@ class Chaos:
         self._fate = fate
         self._clock = clock
         self._window = window
+        self._relays = dict(relays or {})
         self._loop = loop
         self._numbers = count()
         self._held: dict[NodeId, list[Held]] = {}
@@ -111,7 +113,7 @@ class Chaos:
         timer = self._loop.call_later(delay_s, self._release, peer, due_s)
         waiting = self._held.setdefault(peer, [])
         insort(waiting, Held(due_s, next(self._numbers), parcel, timer))
-        if len(waiting) > self._window:
+        if len(waiting) > self._window + self._relays.get(peer, 0):
             self._drop(waiting)
 
     def _drop(self, waiting: list[Held]) -> None:
@@ -135,4 +137,4 @@ class Chaos:
 
 
 def _twin(parcel: Parcel) -> Twin:
-    return Twin(parcel.kind, parcel.step, parcel.round, parcel.bodies)
+    return Twin(parcel.kind, parcel.step, parcel.round, parcel.bodies, parcel.flaw)

@@ -11,44 +11,36 @@ sides, and vectors of an older epoch are refused. Credit is not: who connects ag
 
 import secrets
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Final
 
 from byzsgd.errors import WireError
 from byzsgd.protocol import Message, Pull
+from byzsgd.runtime.flawed import SPENDING, head_of
+from byzsgd.runtime.outbox import Outbox
+from byzsgd.runtime.parcel import Body, Parcel
 from byzsgd.wire import KINDS, Assembly, Credit, Hello, Layout, Part, decode, encode
 
-Body: TypeAlias = Any
-"""A chunk as the socket takes it. One body serves all receivers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A vector ready to be sent, the same object to every receiver; or a pull, without bodies."""
-
-    kind: int
-    step: int
-    round: int
-    bodies: Sequence[Body]
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        return self.kind, self.step, self.round
+UNTOLD: Final = Credit(0, 0, 0)
+"""Of no epoch: credit must not travel with what may be no word at all."""
 
 
 class Flow:
-    """Both directions of one link. `hears` are the kinds of message this end listens to."""
+    """Both directions of one link. `hears` are the kinds of message this end listens to.
 
-    def __init__(self, run: bytes, layout: Layout, hears: frozenset[int], window: int) -> None:
+    Of two liars one may pass on what others say: at both ends of such a link there is room for so
+    many `relays` beside the window. Between the honest there are none.
+    """
+
+    def __init__(
+        self, run: bytes, layout: Layout, hears: frozenset[int], window: int, relays: int = 0
+    ) -> None:
         self.run = run
         self.hears = hears
-        self.window = window
+        self.room = window + relays
         self.dropped: Counter[str] = Counter()
-        self._receive = _Receive(layout, window)
-        self._outbox: deque[Parcel] = deque()
-        self._pull: Parcel | None = None
-        self._index = 0
+        self._receive = _Receive(layout, self.room)
+        self._outbox = Outbox(window, relays, self.dropped)
+        self._flawed: deque[Parcel] = deque(maxlen=window)
         self._sent = 0
         self._allowed: Credit | None = None
         self._hello_due = False
@@ -70,28 +62,18 @@ class Flow:
         self._allowed = None
 
     def put(self, parcel: Parcel) -> None:
-        """Queue a vector. A full outbox loses its oldest: a peer so far behind cannot use it.
-
-        What is said again while it still waits to be sent is not queued twice. A pull takes no
-        room and is never stale: whoever is far ahead answers with what it has.
-        """
-        if any(parcel.key == waiting.key for waiting in self._outbox):
-            return
-        if not parcel.bodies:
-            self._pull = parcel  # an older wish is of no use any more
-            return
-        self._outbox.append(parcel)
-        begun = 1 if self._index else 0
-        if len(self._outbox) > begun + self.window:
-            del self._outbox[begun]
-            self.dropped["overflow"] += 1
+        """Queue what is to be said."""
+        if parcel.flaw:
+            self._flawed.append(parcel)
+        else:
+            self._outbox.put(parcel)
 
     def next(self) -> tuple[bytes, Body | None] | None:
         """The next frames to send, or None. What this returns counts as sent."""
         if self._hello_due:
             self._hello_due = False
             return encode(Hello(self.run, self._receive.tell(), self._asks)), None
-        if part := self._next_part():
+        if part := self._next_flawed() or self._next_part():
             return part
         if self.credit_due:
             return encode(self._receive.tell()), None
@@ -124,31 +106,26 @@ class Flow:
         """Whether the peer must be told of its credit without waiting for a vector of ours."""
         return self._receive.credit_due and self._allowed is not None
 
+    def _next_flawed(self) -> tuple[bytes, Body | None] | None:
+        """A liar waits for no credit, only for a connection; nor does it break into a vector."""
+        if self._allowed is None or self._outbox.under_way or not self._flawed:
+            return None
+        parcel = self._flawed.popleft()
+        self._sent += parcel.flaw in SPENDING
+        part = Part(parcel.kind, self._allowed.epoch, parcel.step, 0, 0, UNTOLD)
+        return head_of(parcel.flaw, part), parcel.bodies[0] if parcel.bodies else None
+
     def _next_part(self) -> tuple[bytes, Body | None] | None:
         if self._allowed is None:
             return None
-        while self._outbox and not self._index and self._outbox[0].step < self._allowed.floor:
-            self._outbox.popleft()
-            self.dropped["stale"] += 1
-        waiting = self._pull if self._pull and not self._index else next(iter(self._outbox), None)
-        if not waiting or (not self._index and self._sent >= self._allowed.count):
+        following = self._outbox.next(self._allowed.floor, self._allowed.count - self._sent)
+        if following is None:
             return None
-        index = self._index
+        parcel, index = following
         self._sent += index == 0
-        self._sent_one(waiting)
         epoch, credit = self._allowed.epoch, self._receive.tell()
-        head = Part(waiting.kind, epoch, waiting.step, waiting.round, index, credit)
-        return encode(head), waiting.bodies[index] if waiting.bodies else None
-
-    def _sent_one(self, parcel: Parcel) -> None:
-        """A pull goes as a whole, and a vector chunk by chunk."""
-        if parcel is self._pull:
-            self._pull = None
-            return
-        self._index += 1
-        if self._index == len(parcel.bodies):
-            self._outbox.popleft()
-            self._index = 0
+        head = Part(parcel.kind, epoch, parcel.step, parcel.round, index, credit)
+        return encode(head), parcel.bodies[index] if parcel.bodies else None
 
     def _greeted(self, run: bytes, credit: Credit, asks: bool) -> None:
         if run != self.run:
@@ -156,7 +133,7 @@ class Flow:
         if asks:
             self.opened()
         self._allowed = credit
-        self._index = 0
+        self._outbox.start_over()
         self._sent = 0
 
     def _credit(self, credit: Credit) -> None:

@@ -16,7 +16,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.flow import Flow
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.sockets import MORE, NOBLOCK, READABLE, WRITABLE, pending
 from byzsgd.runtime.transport import Listener
 

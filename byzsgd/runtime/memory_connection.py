@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from byzsgd.errors import WireError
-from byzsgd.runtime.memory_pool import Buffers, Lease, shared_by_peer
+from byzsgd.runtime.memory_pool import MISFIT, Buffers, Lease, shared_by_peer
 from byzsgd.wire import HEADER_BYTES_MAX
 
 PIECE_BYTES: Final = 1 << 20
@@ -77,7 +77,7 @@ class Connection:
             self.socket.sendmsg([word], rights)
         except BlockingIOError:
             return False
-        if lease:
+        if lease and number != MISFIT:  # which no peer will ever have read
             self._known.add(number)
             self._lent.append(lease)
         self.untold, self.unsent = 0, None

@@ -9,9 +9,10 @@ from typing import Final
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.flow import Flow
 from byzsgd.runtime.memory_connection import PIECE_BYTES, Connection, Unsent
 from byzsgd.runtime.memory_pool import Buffers
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.transport import Listener
 
 TURNS: Final = 32
@@ -67,7 +68,7 @@ class MemoryLink:
     def attach(self, connected: socket.socket) -> None:
         """A connection stands; an older one ends."""
         self.detach()
-        lent_max = 2 * self.flow.window + UNTOLD_MAX + 1
+        lent_max = 2 * self.flow.room + UNTOLD_MAX + 1
         self._connection = Connection(connected, self._buffers, lent_max)
         self._loop.add_reader(connected.fileno(), self._serve)
         self.flow.opened()

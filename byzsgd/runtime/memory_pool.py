@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from byzsgd.errors import WireError
 
 HUGE_PAGE: Final = 1 << 21
+MISFIT: Final = 0xFFFE
+"""The number of a slot that no vector is ever in."""
 SEALED: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 """Who reads it need not fear that it ends sooner than it did when it was looked at."""
 
@@ -103,6 +105,13 @@ class Pool:
         slot = Slot(next(self._numbers), self.nbytes)
         self._slots.append(slot)
         return slot
+
+
+def misfit(nbytes: int) -> Lease:
+    """A liar's: memory of another size than the run's vectors have, gone when nobody keeps it."""
+    lease = Lease(Slot(MISFIT, nbytes))
+    weakref.finalize(lease, lease.slot.close).atexit = False
+    return lease
 
 
 def shared_by_peer(fd: int, nbytes: int) -> NDArray[np.uint8]:

@@ -20,8 +20,11 @@ from byzsgd.protocol import (
     Done,
     Effect,
     Event,
+    Gradient,
     Machine,
+    Malformed,
     Message,
+    Model,
     Prepare,
     Received,
     Save,
@@ -32,8 +35,9 @@ from byzsgd.protocol import (
     round_of,
     vector_of,
 )
-from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.flawed import flawed
 from byzsgd.runtime.lane import Lane
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.slow import SlowLane
 from byzsgd.runtime.transport import Transport
 from byzsgd.wire import KINDS, Layout, frames_of
@@ -45,8 +49,8 @@ WORTH_PREPARING: Final = 1 << 20
 class Node:
     """One node of a run, until `stop` or a failure.
 
-    `save` writes a model, on the lane; `window` is the plan's; a slow node is told how slow it is
-    by `stretch`. The transport is given to `start`, since it needs the node to listen to it.
+    `save` writes a checkpoint, on the lane; `window` is the plan's; a slow node is told how slow it
+    is by `stretch`. The transport is given to `start`, since it needs the node to listen to it.
     """
 
     _transport: Transport
@@ -57,7 +61,7 @@ class Node:
         compute: Compute,
         layout: Layout,
         observer: Observer,
-        save: Callable[[int, Tensor], None],
+        save: Callable[[Save], None],
         window: int,
         stretch: Callable[[], float] | None = None,
     ) -> None:
@@ -149,8 +153,8 @@ class Node:
                 self._send(effect)
             case SetTimer(name, step, at):
                 self._set_timer(name, step, at)
-            case Save(step, params):
-                self._lane.submit(lambda: self._save(step, params), lambda _: self._saved(step))
+            case Save(step):
+                self._lane.submit(lambda: self._save(effect), lambda _: self._saved(step))
             case Done():
                 # After whatever is still to be saved.
                 self._lane.submit(lambda: None, lambda _: self.observer.happened("done", {}))
@@ -163,8 +167,12 @@ class Node:
 
     def _send(self, effect: Send) -> None:
         """Encode once for all receivers: a view of float32, any other type is work for the lane."""
-        vector = vector_of(effect.message)
-        if vector is None:
+        message = effect.message
+        vector = vector_of(message)
+        if isinstance(message, Malformed):
+            kind = KINDS[Model if self.me.role == "server" else Gradient]
+            self._transport.send(effect.to, flawed(message, kind, self._layout))
+        elif vector is None:
             self._ship(effect, [], 0.0)
         elif self._layout.dtype == "float32":
             self._ship(effect, *self._encode(vector))

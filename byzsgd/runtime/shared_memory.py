@@ -18,11 +18,12 @@ from typing import Final
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError, WireError
 from byzsgd.runtime.curve import KeyPair
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.flow import Flow
 from byzsgd.runtime.links import Links
 from byzsgd.runtime.memory_connection import PIECE_BYTES
 from byzsgd.runtime.memory_link import MemoryLink
-from byzsgd.runtime.memory_pool import Buffers, Lease, Pool
+from byzsgd.runtime.memory_pool import Buffers, Lease, Pool, misfit
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.roster import Roster
 from byzsgd.runtime.transport import Listener
 from byzsgd.wire import Layout
@@ -43,6 +44,7 @@ class SharedMemory(Links):
         layout: Layout,
         window: int,
         listener: Listener,
+        relays: Mapping[NodeId, int] | None = None,
     ) -> None:
         _check_system()
         self.me = me
@@ -55,7 +57,7 @@ class SharedMemory(Links):
             peer: MemoryLink(
                 self._loop,
                 peer,
-                Flow(roster.run, whole, kinds, window),
+                Flow(roster.run, whole, kinds, window, (relays or {}).get(peer, 0)),
                 buffers,
                 listener,
                 self._dial_soon,
@@ -85,6 +87,9 @@ class SharedMemory(Links):
         receivers = tuple(to)
         if not parcel.bodies:
             self._put(receivers, parcel)
+            return
+        if parcel.flaw and (size := sum(map(len, parcel.bodies))) != self.pool.nbytes:
+            self._put(receivers, replace(parcel, bodies=[misfit(size)]))
             return
         writing = self._written(parcel.bodies)
         if writing.done():

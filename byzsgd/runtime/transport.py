@@ -6,7 +6,7 @@ from typing import Protocol
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
 from byzsgd.protocol import Message
-from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.parcel import Parcel
 
 
 class Transport(Protocol):

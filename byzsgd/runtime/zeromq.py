@@ -14,9 +14,10 @@ import zmq
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.runtime.curve import AllowList, KeyPair
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.flow import Flow
 from byzsgd.runtime.link import Link
 from byzsgd.runtime.links import Links
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.roster import Roster
 from byzsgd.runtime.transport import Listener
 from byzsgd.wire import Layout
@@ -30,7 +31,10 @@ QUEUED_MESSAGES: Final = 8
 
 
 class ZeroMQ(Links):
-    """All links of the node `me`. `hears` tells for each peer the kinds it is listened to for."""
+    """All links of the node `me`. `hears` tells for each peer the kinds it is listened to for.
+
+    On a link with a peer in `relays` there is room for so many whispers beside the window.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class ZeroMQ(Links):
         layout: Layout,
         window: int,
         listener: Listener,
+        relays: Mapping[NodeId, int] | None = None,
     ) -> None:
         _check_identity(me, key, roster)
         self.me = me
@@ -50,7 +55,8 @@ class ZeroMQ(Links):
         self._limit = max(HANDSHAKE_BYTES, layout.frame_bytes_max + CURVE_BYTES)
         self._listener = listener
         self._flows = {
-            peer: Flow(roster.run, layout, kinds, window) for peer, kinds in sorted(hears.items())
+            peer: Flow(roster.run, layout, kinds, window, (relays or {}).get(peer, 0))
+            for peer, kinds in sorted(hears.items())
         }
         self._later = [peer for peer in self._flows if peer > me]
         self._loop = asyncio.get_running_loop()

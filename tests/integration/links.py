@@ -16,9 +16,9 @@ from torch import Tensor
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model, vector_of
+from byzsgd.protocol import Gradient, Message, Model, Whisper, vector_of
 from byzsgd.runtime.curve import KeyPair
-from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.roster import Encryption, Entry, Roster
 from byzsgd.runtime.shared_memory import SharedMemory
 from byzsgd.runtime.zeromq import ZeroMQ
@@ -86,7 +86,8 @@ class Ear:
 class Net:
     """Some nodes of one run, linked; `with` opens them and closes what is open at the end.
 
-    Those who are `absent` have keys, and the others expect them.
+    Those who are `absent` have keys, and the others expect them. With `relays` all are liars who
+    whisper as well.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class Net:
         *,
         absent: Iterable[NodeId] = (),
         window: int = 4,
+        relays: int = 0,
         encryption: Encryption = "curve",
         folder: Path | None = None,
         shared: bool = False,
     ) -> None:
         self.layout = layout
         self.window = window
+        self.relays = relays
         self.keys = {node: KeyPair.generate() for node in sorted(nodes)}
         self.ears = {node: Ear() for node in self.keys}
         self.present = [node for node in self.keys if node not in absent]
@@ -131,7 +134,9 @@ class Net:
         roster = roster or self.roster
         kinds = {node: self._hears(node) for node in self.keys if self._linked(node, me)}
         make = SharedMemory if roster.shares_memory else ZeroMQ
-        node = make(me, self.keys[me], roster, kinds, self.layout, self.window, self.ears[me])
+        room = dict.fromkeys(kinds, self.relays)
+        ear = self.ears[me]
+        node = make(me, self.keys[me], roster, kinds, self.layout, self.window, ear, room)
         self.open[me] = node
         chosen = {(me, peer): endpoint for peer, endpoint in node.listen().items()}
         self.roster = replace(self.roster, chosen={**self.roster.chosen, **chosen})
@@ -173,9 +178,9 @@ class Net:
     def _linked(one: NodeId, other: NodeId) -> bool:
         return one != other and "server" in (one.role, other.role)
 
-    @staticmethod
-    def _hears(peer: NodeId) -> frozenset[int]:
-        return frozenset({KINDS[Model if peer.role == "server" else Gradient]})
+    def _hears(self, peer: NodeId) -> frozenset[int]:
+        kind = KINDS[Model if peer.role == "server" else Gradient]
+        return frozenset({kind, KINDS[Whisper]} if self.relays else {kind})
 
 
 class Liar:

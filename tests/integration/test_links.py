@@ -17,7 +17,7 @@ from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.protocol import Model
 from byzsgd.runtime.curve import KeyPair
-from byzsgd.runtime.flow import Parcel
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.roster import Encryption, Entry, Roster
 from byzsgd.runtime.zeromq import ZeroMQ
 from byzsgd.wire import KINDS, Credit, Hello, Layout, Part, encode, frames_of

@@ -1,7 +1,7 @@
 """What stands in front of the links, and a slow lane: with a clock that only the tests move."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -13,7 +13,8 @@ from byzsgd.faults import Chance, Constant, Delay, Fates, FaultPlan, Partition
 from byzsgd.faults.fates import Fate
 from byzsgd.protocol import Model
 from byzsgd.runtime.chaos import Chaos
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.runtime.flow import Flow
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.runtime.slow import SlowLane
 from byzsgd.wire import KINDS, Credit, Hello, Layout, Part, decode, encode
 from tests.unit.loop import Loop
@@ -57,11 +58,13 @@ class Wires:
 class Net:
     """A shim whose fates are given."""
 
-    def __init__(self, fate: Fate, window: int = WINDOW) -> None:
+    def __init__(
+        self, fate: Fate, window: int = WINDOW, relays: Mapping[NodeId, int] | None = None
+    ) -> None:
         self.loop = Loop()
         self.wires = Wires(self.loop)
         loop = cast(asyncio.AbstractEventLoop, self.loop)
-        self.chaos = Chaos(ME, self.wires, fate, self.loop.time, window, loop)
+        self.chaos = Chaos(ME, self.wires, fate, self.loop.time, window, loop, relays)
 
     def send(self, step: int, *to: NodeId) -> Parcel:
         sent = parcel(step)
@@ -172,6 +175,13 @@ def test_each_link_delivers_in_order_of_what_is_due(
     assert len(put) == len(sends) - net.chaos.counts["overflow"]
     assert net.chaos.counts["overflow"] == 0 or len(sends) > window
     assert net.loop.pending() == 0
+
+
+def test_only_on_a_link_with_relays_more_than_the_window_are_held() -> None:
+    net = Net(lambda now_s, sender, receiver: (1.0,), window=2, relays={NEAR: 3})
+    for step in range(9):
+        net.send(step, NEAR, FAR)
+    assert (net.chaos.held(NEAR), net.chaos.held(FAR)) == (5, 2)
 
 
 def test_a_duplicate_is_put_twice_though_the_first_still_waits_to_be_sent() -> None:

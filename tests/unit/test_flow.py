@@ -8,17 +8,24 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from byzsgd.errors import WireError
-from byzsgd.protocol import Gradient, Message, Model, Pull
-from byzsgd.runtime.flow import Flow, Parcel
+from byzsgd.protocol import Gradient, Message, Model, Pull, Whisper
+from byzsgd.runtime.flow import Flow
+from byzsgd.runtime.parcel import Parcel
 from byzsgd.wire import KINDS, Credit, Hello, Layout, Part, decode, encode
 
 RUN = bytes(range(16))
 LAYOUT = Layout(6, chunk_bytes=8)
 """Three chunks."""
-MODEL, GRADIENT, PULL = KINDS[Model], KINDS[Gradient], KINDS[Pull]
+MODEL, GRADIENT, PULL, WHISPER = (KINDS[kind] for kind in (Model, Gradient, Pull, Whisper))
 Frames = tuple[bytes, bytes | None]
 
 
@@ -29,14 +36,23 @@ def parcel(step: int, kind: int = MODEL, round_: int = 0) -> Parcel:
 class End:
     """One end: a flow, and what it was told and has refused."""
 
-    def __init__(self, hears: int, window: int, run: bytes = RUN) -> None:
-        self.flow = Flow(run, LAYOUT, frozenset({hears}), window)
+    def __init__(self, hears: int, window: int, run: bytes = RUN, relays: int = 0) -> None:
+        kinds = {hears, WHISPER} if relays else {hears}
+        self.flow = Flow(run, LAYOUT, frozenset(kinds), window, relays)
         self.heard: list[Message] = []
         self.refused: Counter[str] = Counter()
 
     @property
     def steps(self) -> list[int]:
         return [message.step for message in self.heard]
+
+    @property
+    def words(self) -> list[int]:
+        return [message.step for message in self.heard if not isinstance(message, Whisper)]
+
+    @property
+    def relayed(self) -> list[tuple[int, int | None]]:
+        return [(one.step, one.about) for one in self.heard if isinstance(one, Whisper)]
 
     def say(self) -> list[Frames]:
         return list(iter(self.flow.next, None))
@@ -51,9 +67,9 @@ class End:
             self.heard += [message] if message else []
 
 
-def ends(window: int = 4) -> tuple[End, End]:
+def ends(window: int = 4, relays: int = 0) -> tuple[End, End]:
     """A server's end and a worker's, with a connection between them."""
-    server, worker = End(GRADIENT, window), End(MODEL, window)
+    server, worker = (End(kind, window, relays=relays) for kind in (GRADIENT, MODEL))
     for end in (server, worker):
         end.flow.opened()
     return server, worker
@@ -532,6 +548,91 @@ class Wire:
     """How many vectors the listener's node has not used yet."""
 
 
+# -- relays --------------------------------------------------------------------------------------
+
+WORKERS = 7
+HONEST = range(1, WORKERS)
+
+
+def whisper(step: int, about: int) -> Parcel:
+    return parcel(step, WHISPER, about + 1)
+
+
+def test_all_that_workers_say_in_a_window_of_steps_is_relayed_beside_the_models() -> None:
+    """Though the receiver is ahead of the workers: a word of the step before is good for a lie."""
+    server, worker = ends(window=4, relays=4 * WORKERS)
+    worker.flow.grant(9, 0)
+    exchange(server, worker)
+    for step in range(5, 9):
+        server.flow.put(parcel(step + 4))
+        for about in HONEST:
+            server.flow.put(whisper(step, about))
+    exchange(server, worker)
+    assert worker.words == list(range(9, 13))
+    assert worker.relayed == [(step, about) for step in range(5, 9) for about in HONEST]
+    assert not worker.refused
+    assert not server.flow.dropped
+
+
+def test_who_holds_a_window_of_models_is_still_told_what_all_workers_say_at_a_step() -> None:
+    server, worker = ends(window=4, relays=4 * WORKERS)
+    exchange(server, worker)
+    for step in range(20):
+        worker.flow.grant(step, 4)
+        for about in HONEST:
+            server.flow.put(whisper(step, about))
+        exchange(server, worker)
+    assert len(worker.relayed) == 20 * len(HONEST)
+    assert not worker.refused
+
+
+def test_relays_displace_no_model_and_take_no_credit_that_models_need() -> None:
+    server, worker = ends(window=2, relays=3)
+    exchange(server, worker)
+    for about in range(9):
+        server.flow.put(whisper(0, about))
+    exchange(server, worker)
+    assert worker.relayed == [(0, 6), (0, 7), (0, 8)], "the newest there is room for"
+    for step in range(2):
+        server.flow.put(parcel(step))
+        server.flow.put(whisper(1, step))
+    exchange(server, worker)
+    assert worker.words == [0, 1]
+    assert server.flow.dropped == {"overflow": 6}
+    worker.flow.grant(2, 0)
+    exchange(server, worker)
+    assert worker.relayed[3:] == [(1, 0), (1, 1)]
+
+
+def test_who_waits_has_models_before_relays_but_none_breaks_into_another() -> None:
+    server, worker = ends(relays=8)
+    exchange(server, worker)
+    server.flow.put(whisper(3, 0))
+    first = server.flow.next()
+    assert first
+    server.flow.put(whisper(3, 1))
+    server.flow.put(parcel(4))
+    worker.hear(first)
+    exchange(server, worker)
+    assert [(type(one), one.step) for one in worker.heard] == [
+        (Whisper, 3),
+        (Model, 4),
+        (Whisper, 3),
+    ]
+
+
+def test_without_room_for_relays_a_whisper_is_a_word_like_others() -> None:
+    """On links between honest nodes nothing has more room than the window."""
+    server, worker = ends(window=4)
+    worker.flow.hears = frozenset({MODEL, WHISPER})
+    exchange(server, worker)
+    for about in range(9):
+        server.flow.put(whisper(0, about))
+    assert server.flow.dropped == {"overflow": 5}
+    exchange(server, worker)
+    assert len(worker.relayed) == worker.flow._receive.tell().count == 4
+
+
 class BrokenNetwork(RuleBasedStateMachine):
     """Two honest ends, a connection that breaks anywhere, and news of it that come late.
 
@@ -540,11 +641,13 @@ class BrokenNetwork(RuleBasedStateMachine):
     """
 
     window = 2
+    relays = 0
 
-    @initialize(window=st.integers(1, 4))
-    def connect(self, window: int) -> None:
+    @initialize(window=st.integers(1, 4), relays=st.sampled_from([0, 0, 5]))
+    def connect(self, window: int, relays: int) -> None:
         self.window = window
-        server, worker = End(GRADIENT, window), End(MODEL, window)
+        self.relays = relays
+        server, worker = (End(kind, window, relays=relays) for kind in (GRADIENT, MODEL))
         self.kinds = {id(server): MODEL, id(worker): GRADIENT}
         self.wires = [Wire(server, worker), Wire(worker, server)]
         self.connection = 1
@@ -556,6 +659,11 @@ class BrokenNetwork(RuleBasedStateMachine):
         self.step += steps
         speaker = self.wires[direction].speaker
         speaker.flow.put(parcel(self.step, self.kinds[id(speaker)]))
+
+    @precondition(lambda self: self.relays)
+    @rule(about=st.integers(0, 6))
+    def relay(self, about: int) -> None:
+        self.wires[0].speaker.flow.put(whisper(self.step, about))
 
     @rule(direction=st.integers(0, 1), count=st.integers(1, 8))
     def speak(self, direction: int, count: int) -> None:
@@ -570,9 +678,9 @@ class BrokenNetwork(RuleBasedStateMachine):
         for _ in range(min(count, len(wire.under_way))):
             connection, frames = wire.under_way.popleft()
             self.tell(direction, connection)
-            before = len(wire.listener.heard)
+            before = len(wire.listener.words)
             wire.listener.hear(frames)
-            wire.arrived += len(wire.listener.heard) - before
+            wire.arrived += len(wire.listener.words) - before
 
     @rule(direction=st.integers(0, 1))
     def news(self, direction: int) -> None:
@@ -610,13 +718,14 @@ class BrokenNetwork(RuleBasedStateMachine):
         for wire in self.wires:
             receive = wire.listener.flow._receive
             assert receive._delivered <= receive._begun <= receive._granted
-            assert receive._granted - receive._delivered <= self.window
+            assert receive._granted - receive._delivered <= self.window + self.relays
 
     @invariant()
     def vectors_come_whole_and_in_order(self) -> None:
         for wire in self.wires:
-            steps = wire.listener.steps
+            steps, relayed = wire.listener.words, wire.listener.relayed
             assert steps == sorted(steps)
+            assert [step for step, _ in relayed] == sorted(step for step, _ in relayed)
 
     def teardown(self) -> None:
         """In the end the network holds, both nodes go on, and what is said then is heard."""
@@ -633,7 +742,7 @@ class BrokenNetwork(RuleBasedStateMachine):
                     self.listen(direction, len(wire.under_way))
                     self.move_on(direction, 4)
         for wire in self.wires:
-            assert wire.listener.steps[-2:] == [self.step - 1, self.step]
+            assert wire.listener.words[-2:] == [self.step - 1, self.step]
 
 
 TestBrokenNetwork = BrokenNetwork.TestCase
