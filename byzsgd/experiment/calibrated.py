@@ -17,9 +17,9 @@ from byzsgd.errors import ConfigError
 from byzsgd.experiment.results import Run
 from byzsgd.simulation.cost import Cost
 
-UPDATE: Final = ("prepare_s", "stack_s", "aggregate_s", "apply_s")
-CONTRACT: Final = ("stack_s", "contract_s")
-PARTS: Final = ("compute_s", "prepare_s", "stack_s", "aggregate_s", "apply_s", "contract_s")
+UPDATE: Final = ("prepare_s", "stack_s", "aggregate_s", "apply_s", "watch_s")
+CONTRACT: Final = ("stack_s", "contract_s", "watch_s")
+PARTS: Final = ("compute_s", "contract_s", *UPDATE)
 SKIPPED: Final = 3
 """Steps at the start of a run in which things are done for the first time."""
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import torch
 
-from byzsgd.aggregators import aggregate, pairwise_squared
 from byzsgd.cluster import NodeId
+from byzsgd.experiment.appraisal import Appraisal
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import Lines, measures_path
 from byzsgd.experiment.progress import Progress, State, progress_of
@@ -19,7 +19,6 @@ from byzsgd.protocol import Effect, Event, Received, Save, Vector
 from byzsgd.protocol.effects import Computation
 from byzsgd.simulation.parts import Rest
 from byzsgd.simulation.watch import Stage, Watcher
-from byzsgd.training.evaluate import evaluate
 from byzsgd.training.flat import FlatModel
 from byzsgd.training.task import Task
 
@@ -85,7 +84,7 @@ class Evaluator(Watcher):
 
     def __init__(self, experiment: Experiment, task: Task, flat: FlatModel, record: Record) -> None:
         self.last: dict[str, float] = {}
-        self._task, self._flat, self._record = task, flat, record
+        self._appraisal, self._record = Appraisal(experiment, task, flat), record
         self._honest = experiment.honest_servers
         self._enough = experiment.cluster.rejoin_quorum
         self._saved: dict[int, dict[NodeId, Vector]] = {}
@@ -119,9 +118,7 @@ class Evaluator(Watcher):
 
     def _evaluate(self, step: int, now: float) -> None:
         models = torch.stack(list(self._saved[step].values()))
-        accuracy, loss = evaluate(self._task, self._flat, aggregate("median", models))
-        diameter = float(pairwise_squared(models).max().sqrt())
-        self.last = {"accuracy": accuracy, "loss": loss, "diameter": diameter}
+        self.last = self._appraisal(models)
         self._record.evaluation(step=step, models=len(models), seconds=now, **self.last)
         self.evaluated, self.models = step, self._saved[step]
         self._saved = {at: models for at, models in self._saved.items() if at > step}

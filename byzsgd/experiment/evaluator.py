@@ -7,11 +7,10 @@ from typing import Final
 
 import torch
 
-from byzsgd.aggregators import aggregate, pairwise_squared
+from byzsgd.experiment.appraisal import Appraisal
 from byzsgd.experiment.channel import Channel
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.files import load_model
-from byzsgd.training.evaluate import evaluate
 from byzsgd.training.flat import flat_model
 from byzsgd.training.task import load_task
 
@@ -25,14 +24,12 @@ def evaluator(experiment: Experiment, channel: Channel) -> None:
     os.nice(LEAST_URGENT)
     task = load_task(experiment.training.task, model=experiment.training.model)
     flat = flat_model(task.model, experiment.seed)
+    appraisal = Appraisal(experiment, task, flat)
     channel.say("listening", endpoints={}, dimension=flat.dimension)
     while (word := channel.hear()) and word["kind"] != "stop":
         if word["kind"] == "evaluate":
             models = _models(word["files"])
-            accuracy, loss = evaluate(task, flat, aggregate("median", models))
-            diameter = float(pairwise_squared(models).max().sqrt())
-            measured = {"accuracy": accuracy, "loss": loss, "diameter": diameter}
-            channel.say("evaluated", step=word["step"], models=len(models), **measured)
+            channel.say("evaluated", step=word["step"], models=len(models), **appraisal(models))
 
 
 def _models(files: Sequence[str]) -> torch.Tensor:

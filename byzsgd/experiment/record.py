@@ -27,6 +27,7 @@ from byzsgd.experiment.files import (
     save_model,
     write_json,
 )
+from byzsgd.experiment.findings.find import find
 from byzsgd.experiment.results import Run
 from byzsgd.experiment.totals import false_rejections
 
@@ -52,6 +53,7 @@ class Record:
         self.path = path
         self.experiment = experiment
         self._start = time.monotonic()
+        self._backdoor: dict[str, float] = {}
         self._evaluations = Lines(path / "evaluations.jsonl")
         self._events = Lines(path / "events.jsonl")
 
@@ -74,11 +76,14 @@ class Record:
         diameter: float,
         models: int,
         seconds: float,
+        backdoor: float | None = None,
     ) -> None:
         """What the median of `models` honest servers' models of `step` is worth.
 
-        They were all there `seconds` after training began.
+        They were all there `seconds` after training began. Where a liar plants one, `backdoor` is
+        the share of inputs with its trigger that are misread as it wants.
         """
+        self._backdoor = {} if backdoor is None else {"backdoor": backdoor}
         self._evaluations.write(
             step=step,
             accuracy=accuracy,
@@ -86,6 +91,7 @@ class Record:
             diameter=diameter,
             models=models,
             seconds=seconds,
+            **self._backdoor,
         )
 
     def event(self, event: str, at_s: float | None = None, **details: Any) -> None:
@@ -109,6 +115,7 @@ class Record:
     ) -> Run:
         """Write the result and give the directory its final name. Nobody may write to it after."""
         self.close()
+        found = find(self.path, self.experiment, ended=status == "finished")
         write_json(
             self.path / "result.json",
             {
@@ -116,9 +123,10 @@ class Record:
                 "accuracy": accuracy,
                 "steps": steps,
                 "diameter": diameter,
+                **self._backdoor,
                 "seconds": seconds,
                 "steps_per_second": steps / seconds if seconds > 0 else None,
-                "warnings": [*self.experiment.warnings, *warnings],
+                "warnings": [*self.experiment.warnings, *warnings, *found],
                 "digest": self.experiment.digest,
                 **self._judged(),
                 **more,

@@ -1,12 +1,13 @@
 """Runs side by side, from their records and nothing else."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from byzsgd.errors import ConfigError
+from byzsgd.experiment.findings.text import findings_text
 from byzsgd.experiment.results import Run
 from byzsgd.experiment.text import table
 
@@ -21,9 +22,11 @@ class Report:
     broken: tuple[tuple[Path, str], ...]
 
     def text(self) -> str:
-        lines = table([_HEAD, *map(_row, self.runs)]) if self.runs else ["no run was found"]
+        lines = table(_rows(self.runs)) if self.runs else ["no run was found"]
         lines += [f"  {run.path}: {warning}" for run in self.runs for warning in run.warnings]
         lines += [f"broken: {reason}" for _, reason in self.broken]
+        if len(self.runs) == 1 and (found := findings_text(self.runs[0])):
+            lines += ["", found]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +50,7 @@ def summary(run: Run) -> dict[str, Any]:
     """A run in one flat object; what is not known is left out."""
     figures = {
         "accuracy": run.accuracy,
+        "backdoor": run.backdoor,
         "diameter": run.diameter,
         "seconds": run.seconds,
         "steps_per_second": run.steps_per_second,
@@ -62,6 +66,9 @@ def summary(run: Run) -> dict[str, Any]:
         "simulated": run.simulated,
         "warnings": list(run.warnings),
         **{key: run.result[key] for key in ("false_rejections",) if key in run.result},
+        **({"assumptions": run.assumptions} if run.assumptions.get("updates") else {}),
+        **({"potency": run.potency} if run.potency else {}),
+        **({"suspicion": run.suspicion} if run.suspicion else {}),
     }
 
 
@@ -71,11 +78,15 @@ def run_text(run: Run) -> str:
     figures = [
         f"{run.status} at step {run.steps}",
         f"accuracy {_figure(100 * run.accuracy, '.1f', ' %')}",
+        *([] if math.isnan(run.backdoor) else [f"backdoor {100 * run.backdoor:.1f} %"]),
         f"{_figure(run.seconds, '.3g')} s of virtual time" if run.simulated else speed,
         f"diameter {_figure(run.diameter, '.3g')}",
         *([f"digest {run.digest[:12]}"] if run.simulated else []),
     ]
-    return f"{run.name}: {', '.join(figures)}\n{run.path}"
+    warnings = [f"warning: {text}" for text in run.warnings if text not in run.experiment.warnings]
+    found = findings_text(run)
+    said = [f"{run.name}: {', '.join(figures)}", str(run.path), *warnings]
+    return "\n".join(said) + (f"\n\n{found}" if found else "")
 
 
 def _runs_under(path: Path) -> Iterator[Path]:
@@ -91,6 +102,15 @@ def _runs_under(path: Path) -> Iterator[Path]:
 def _looks_like_a_run(path: Path) -> bool:
     names = ("experiment.json", "result.json", "evaluations.jsonl")
     return any((path / name).exists() for name in names)
+
+
+def _rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
+    """With the head; how far a backdoor has come is a column where there is one."""
+    rows = [_HEAD, *map(_row, runs)]
+    if all(math.isnan(run.backdoor) for run in runs):
+        return rows
+    shares = ["backdoor", *(_figure(100 * run.backdoor, ".1f", " %") for run in runs)]
+    return [(*row[:3], share, *row[3:]) for row, share in zip(rows, shares, strict=True)]
 
 
 def _row(run: Run) -> tuple[str, ...]:

@@ -12,12 +12,16 @@ from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
 from byzsgd.experiment.config import Experiment, load
 from byzsgd.experiment.files import (
+    ASSUMPTIONS,
     PENDING,
+    POTENCY,
+    SUSPICION,
     load_model,
     measures_path,
     model_path,
     read_json,
     read_lines,
+    read_optional,
     saved_steps,
 )
 from byzsgd.experiment.speed import first_reached, step_s
@@ -71,6 +75,14 @@ class Run:
     def diameter(self) -> float:
         """The largest distance between two honest servers' models, last measured."""
         return _number(self._last, "diameter")
+
+    @property
+    def backdoor(self) -> float:
+        """The share of inputs with a liar's trigger that are misread as it wants, last measured.
+
+        NaN where no liar plants a backdoor.
+        """
+        return _number(self._last, "backdoor")
 
     @property
     def seconds(self) -> float:
@@ -140,6 +152,24 @@ class Run:
     @cached_property
     def events(self) -> list[dict[str, Any]]:
         return read_lines(self.path / "events.jsonl")
+
+    @cached_property
+    def assumptions(self) -> dict[str, Any]:
+        """Whether those of the rule's theorem were met; see `findings.assumptions`.
+
+        This and the next two are empty where the record holds none of it.
+        """
+        return read_optional(self.path / ASSUMPTIONS)
+
+    @cached_property
+    def potency(self) -> list[dict[str, Any]]:
+        """What each liar achieved; see `byzsgd.experiment.findings.potency`."""
+        return list(read_optional(self.path / POTENCY).get("liars", []))
+
+    @cached_property
+    def suspicion(self) -> list[dict[str, Any]]:
+        """What honest nodes hold against each, the most suspicious first."""
+        return list(read_optional(self.path / SUSPICION).get("nodes", []))
 
     def measures(self, node: NodeId | str) -> list[dict[str, Any]]:
         """What a node measured, step by step."""

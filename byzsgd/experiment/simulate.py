@@ -18,6 +18,7 @@ from byzsgd.experiment.progress import View, showing
 from byzsgd.experiment.record import Record, Run, Status
 from byzsgd.experiment.warm import warm
 from byzsgd.protocol import Vector
+from byzsgd.protocol.effects import Memory
 
 VIOLATION: Final = "violation.txt"
 """In the record of a run that a checker stopped: what was found, and what happened before."""
@@ -145,7 +146,7 @@ class _Run:
             if node in self._evaluator.models:
                 self._save(node, self._evaluator.evaluated, self._evaluator.models[node])
             if saved := self._enactment.world.saved.get(node):
-                self._save(node, saved.step, saved.params)
+                self._save(node, saved.step, saved.params, saved.memory)
 
-    def _save(self, node: NodeId, step: int, params: Vector) -> None:
-        save_model(model_path(self._record.path, node, step), step, params)
+    def _save(self, node: NodeId, step: int, params: Vector, memory: Memory = None) -> None:
+        save_model(model_path(self._record.path, node, step), step, params, memory)

@@ -50,15 +50,15 @@ def _traffic(report: PlanReport) -> Iterable[str]:
         )
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the first one to the left, the others to the right."""
+def table(rows: Sequence[Sequence[str]], words: int = 1) -> list[str]:
+    """Columns as wide as their widest cell; the first `words` to the left, others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_cells(row, widths)).rstrip() for row in rows]
+    return ["  ".join(_cells(row, widths, words)).rstrip() for row in rows]
 
 
-def _cells(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
-    first, *rest = zip(row, widths, strict=True)
-    return [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+def _cells(row: Sequence[str], widths: Sequence[int], words: int) -> Iterable[str]:
+    for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield cell.ljust(width) if column < words else cell.rjust(width)
 
 
 def size(nbytes: float) -> str:

@@ -1,4 +1,4 @@
-"""What a node's machine can tell at its end: how stale what it heard was, and what it believed."""
+"""What a node can tell at its end: how stale what it heard was, and what it did not believe."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,15 +13,29 @@ FATES: Final = (ACCEPTED, "lipschitz", "outlier", "not finite", LATE)
 """What becomes of a model that a synchronous worker pulled."""
 
 
-def told(lags: Mapping[int, int], machine: Machine) -> dict[str, Any]:
+def told(
+    lags: Mapping[int, int],
+    machine: Machine,
+    malformed: Mapping[tuple[NodeId, str], int] | None = None,
+) -> dict[str, Any]:
     """Plain data for the record.
 
     `lags` are counts of messages by the receiver's step minus their own, at arrival. `judged`, of a
-    worker that pulls, is for each server how many of its models were accepted, or why not.
+    worker that pulls, is for each server how many of its models were accepted, or why not. `lies`,
+    of a liar, is how many honest words it had to say, and how many it said otherwise or not at all.
+    `refused` is for each sender how many of its messages the machine had no use for, by reason, and
+    `malformed` how many the link did not even let through.
     """
+    from byzsgd.attacks import Byzantine  # brings torch, which reports do without
+
     totals: dict[str, Any] = {"lags": {str(lag): lags[lag] for lag in sorted(lags)}}
     if isinstance(machine, Worker) and machine.judged:
-        totals["judged"] = _by_server(machine.judged)
+        totals["judged"] = _by_node(machine.judged)
+    if isinstance(machine, Byzantine):
+        totals["lies"] = {"words": machine.words.said, "changed": machine.words.changed}
+    for name, counts in (("refused", machine.refused), ("malformed", malformed or {})):
+        if counts:
+            totals[name] = _by_node(counts)
     return totals
 
 
@@ -51,8 +65,8 @@ def rejected_of(fates: Mapping[str, int]) -> tuple[int, int]:
     return judged - fates.get(ACCEPTED, 0), judged
 
 
-def _by_server(judged: Counter[tuple[NodeId, str]]) -> dict[str, dict[str, int]]:
-    servers: dict[str, dict[str, int]] = {}
-    for (server, verdict), count in sorted(judged.items()):
-        servers.setdefault(str(server), {})[verdict] = count
-    return servers
+def _by_node(counts: Mapping[tuple[NodeId, str], int]) -> dict[str, dict[str, int]]:
+    nodes: dict[str, dict[str, int]] = {}
+    for (node, what), count in sorted(counts.items()):
+        nodes.setdefault(str(node), {})[what] = count
+    return nodes

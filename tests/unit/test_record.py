@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -37,9 +38,9 @@ def dimension() -> int:
     return dimension_of(EXPERIMENT)
 
 
-def finished(runs: Path, accuracy: float = 0.95, steps: int = 30) -> Run:
-    record = Record.begin(EXPERIMENT, runs)
-    return record.finish("finished", accuracy=accuracy, steps=steps, diameter=0.5, seconds=2.0)
+def finished(runs: Path, accuracy: float = 0.95, steps: int = 30, **more: Any) -> Run:
+    record, figures = Record.begin(EXPERIMENT, runs), {"diameter": 0.5, "seconds": 2.0, **more}
+    return record.finish("finished", accuracy=accuracy, steps=steps, **figures)
 
 
 def broken(path: Path) -> str:
@@ -277,3 +278,12 @@ def test_a_report_on_nothing(tmp_path: Path) -> None:
     assert report([tmp_path]).text() == (
         f"no run was found\nbroken: {tmp_path}: is no run, it has no experiment.json"
     )
+
+
+def test_a_report_has_a_column_for_the_backdoor_where_one_was_planted(tmp_path: Path) -> None:
+    plain = finished(tmp_path / "plain", accuracy=0.9)
+    assert "backdoor" not in report([plain.path]).text()
+    planted = finished(tmp_path / "planted", accuracy=0.9, backdoor=0.25)
+    [head, *rows] = report([plain.path, planted.path]).text().splitlines()[:3]
+    assert head.split()[:4] == ["run", "status", "accuracy", "backdoor"]
+    assert ["–" in rows[0], "25.0 %" in rows[1]] == [True, True]

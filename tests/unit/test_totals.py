@@ -6,7 +6,7 @@ from typing import Any
 
 from byzsgd.cluster import Cluster, Plan
 from byzsgd.experiment.totals import false_rejections, told
-from byzsgd.protocol import Server, Worker
+from byzsgd.protocol import Gradient, Received, Server, Started, Worker
 from tests.world import servers, workers
 
 S, W = servers(5), workers(7)
@@ -20,6 +20,20 @@ def test_a_worker_tells_what_became_of_the_models_that_it_pulled() -> None:
     assert json.loads(json.dumps(totals)) == {
         "lags": {"-1": 4, "2": 1},
         "judged": {"server-0": {"not finite": 2}, "server-1": {"accepted": 3, "late": 1}},
+    }
+
+
+def test_a_server_tells_of_what_it_had_no_use_for() -> None:
+    server = Server(S[0], CLUSTER, Plan(5), "θ")
+    server.handle(Started(), 0.0)
+    server.handle(Received(W[1], Gradient(99, "g")), 0.0)
+    for _ in range(2):
+        server.handle(Received(W[2], Gradient(0, "g")), 0.0)
+    malformed = Counter({(W[3], "header"): 2, (W[3], "order"): 1})
+    assert told({}, server, malformed) == {
+        "lags": {},
+        "refused": {"worker-1": {"unasked": 1}, "worker-2": {"duplicate": 1}},
+        "malformed": {"worker-3": {"header": 2, "order": 1}},
     }
 
 

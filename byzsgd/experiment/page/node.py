@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from byzsgd.cluster import NodeId
 from byzsgd.errors import ConfigError
+from byzsgd.experiment.findings.seen import table
 from byzsgd.experiment.page.parts import BESIDE, PARTS, number, split, waited
 from byzsgd.experiment.results import Run
 from byzsgd.experiment.speed import WARM_STEPS_MIN, WARM_UP_STEPS
@@ -26,6 +27,8 @@ class Node:
     """An honest node. `parts[name]` and `waits` are seconds, one figure a step after the warm-up.
 
     `judged` counts (what became of it, whether the server lies) of the models that it pulled.
+    `ratios` are (step, ratio, bound) of a server's updates: the honest gradients' standard
+    deviation over their mean's norm, and what the rule allows; NaN where that is not known.
     """
 
     role: str
@@ -33,6 +36,7 @@ class Node:
     waits: Floats
     lags: Mapping[int, int]
     judged: Mapping[tuple[str, bool], int]
+    ratios: Floats
 
 
 def totals_of(events: Iterable[Line]) -> dict[str, list[Line]]:
@@ -65,7 +69,19 @@ def node_of(run: Run, node: NodeId, totals: Mapping[str, list[Line]], broken: li
         waits=np.array([waited(line) for line in counted], np.float32),
         lags=_lags(last),
         judged=_judged(last, {str(liar) for liar in run.experiment.liars}),
+        ratios=_ratios(lines),
     )
+
+
+def _ratios(lines: Iterable[Line]) -> Floats:
+    """(k, 3)"""
+    found = []
+    for line in lines:
+        seen = table(line, "gradients")
+        step, squared, bound = (number(seen.get(name)) for name in ("step", "ratio", "bound"))
+        if squared >= 0 and step >= 0:
+            found.append((step, math.sqrt(squared), bound))
+    return np.array(found, np.float32).reshape(-1, 3)
 
 
 def _lags(totals: Iterable[Line]) -> Counter[int]:

@@ -18,7 +18,7 @@ MEASURED: Final = {
     "compute": ("compute_s", "forge_s"),
     "encode": ("encode_s",),
     "send": ("send_s",),
-    "aggregate": ("prepare_s", "stack_s", "aggregate_s", "contract_s"),  # copying in, distances
+    "aggregate": ("prepare_s", "stack_s", "aggregate_s", "contract_s", "watch_s"),
     "apply": ("apply_s",),
 }
 """Seconds of work, by part. Absent measures are 0."""

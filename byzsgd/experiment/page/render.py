@@ -11,8 +11,10 @@ from byzsgd.experiment.page.head import Fact, Remark, facts, remarks
 from byzsgd.experiment.page.section import Section
 from byzsgd.experiment.page.section_accuracy import accuracy
 from byzsgd.experiment.page.section_against import against
+from byzsgd.experiment.page.section_assumptions import assumptions
 from byzsgd.experiment.page.section_compared import simulated_beside_real
 from byzsgd.experiment.page.section_judged import judged
+from byzsgd.experiment.page.section_liars import liars, suspects
 from byzsgd.experiment.page.section_links import links
 from byzsgd.experiment.page.section_overview import overview
 from byzsgd.experiment.page.section_paper import paper
@@ -61,6 +63,9 @@ def _sections(study: Study, mark: str, gathered: Gathered) -> Iterator[Section |
     yield parts(study, f"{mark}-parts")
     yield links(study, f"{mark}-links")
     yield judged(study, f"{mark}-judged")
+    yield assumptions(study, f"{mark}-assumptions")
+    yield liars(study)
+    yield suspects(study)
     for twin in [] if study.simulated else gathered.studies:
         if twin.simulated and study.swept and twin.swept and study.name == twin.name:
             yield simulated_beside_real(study, twin, f"{mark}-compared")

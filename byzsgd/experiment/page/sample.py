@@ -1,12 +1,13 @@
 """What a page tells of one run: read once from its record, then plain numbers."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from byzsgd.errors import ConfigError
-from byzsgd.experiment.files import read_json
+from byzsgd.experiment.files import ASSUMPTIONS, POTENCY, SUSPICION, read_json, read_optional
+from byzsgd.experiment.findings.seen import tables
 from byzsgd.experiment.page.node import Line, Node, links_of, node_of, over_nodes, totals_of
 from byzsgd.experiment.page.parts import number
 from byzsgd.experiment.results import Run
@@ -42,6 +43,11 @@ class Sample:
     message: str
     environment: Mapping[str, Any]
     broken: tuple[str, ...]
+    assumptions: Mapping[str, Any]
+    potency: Sequence[Mapping[str, Any]]
+    suspicion: Sequence[Mapping[str, Any]]
+    backdoor: float = math.nan
+    """Its success, of several the greatest, where a liar plants one."""
 
     @property
     def finished(self) -> bool:
@@ -85,8 +91,20 @@ def sample(run: Run, simulated: bool) -> Sample:
         warnings=run.warnings,
         message=str(run.result.get("message") or ""),
         environment=_environment(run, broken),
+        assumptions=_found(run, ASSUMPTIONS, broken),
+        potency=tables(_found(run, POTENCY, broken), "liars"),
+        suspicion=tables(_found(run, SUSPICION, broken), "nodes"),
+        backdoor=run.backdoor,
         broken=tuple(broken),
     )
+
+
+def _found(run: Run, name: str, broken: list[str]) -> Mapping[str, Any]:
+    try:
+        return read_optional(run.path / name)
+    except ConfigError as error:
+        broken.append(str(error))
+        return {}
 
 
 def _step_s(run: Run) -> float:

@@ -1,5 +1,6 @@
 """Every cell in one table."""
 
+import math
 from collections.abc import Iterator
 
 from byzsgd.experiment.page.section import Section, Shown, Table
@@ -21,7 +22,9 @@ from byzsgd.experiment.sweep.spread import spread
 def overview(study: Study) -> Section:
     head = (
         *study.axes,
-        *("accuracy", "step time", "steps/s"),
+        "accuracy",
+        *(["backdoor"] if _planted(study) else []),
+        *("step time", "steps/s"),
         *([f"step time against {study.variants[0]}"] if study.compared else []),
         *(["target reached", "time to it", "steps to it"] if study.target is not None else []),
         *("CPU time a step", "sent a step", "finished" if study.swept else "status"),
@@ -35,6 +38,7 @@ def _row(study: Study, cell: Cell) -> tuple[str, ...]:
     return (
         *(variant for _, variant in cell.labels),
         told(spread(run.accuracy for run in cell.shown), percent),
+        *([_backdoor(cell)] if _planted(study) else []),
         told(spread(run.step_s for run in cell.shown), seconds),
         told(spread(run.rate for run in cell.shown), plain),
         *([_reference(study, cell) or against] if study.compared else []),
@@ -43,6 +47,15 @@ def _row(study: Study, cell: Cell) -> tuple[str, ...]:
         told(cell.over(lambda run: run.sent_bytes), nbytes),
         cell.status,
     )
+
+
+def _planted(study: Study) -> bool:
+    return any(not math.isnan(run.backdoor) for cell in study.cells for run in cell.shown)
+
+
+def _backdoor(cell: Cell) -> str:
+    known = [run.backdoor for run in cell.shown if not math.isnan(run.backdoor)]
+    return told(spread(known), percent)
 
 
 def _to_target(cell: Cell, target: float) -> Iterator[str]:
@@ -64,6 +77,10 @@ def _caption(study: Study) -> str:
         "Accuracy is that of the median of the honest servers' models at the end, on the test "
         "examples. Step time is the mean of the honest server in the middle, without start-up."
     )
+    if _planted(study):
+        words += (
+            " Backdoor is the share of inputs with its trigger that are misread as its liar wants."
+        )
     if study.swept:
         words = f"Medians over the seeds that are finished, with the range beneath. {words}"
     if study.compared:

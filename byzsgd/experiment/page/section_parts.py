@@ -23,13 +23,13 @@ COLORS: Final = ("#0072b2", "#56b4e9", "#d55e00", "#cc79a7", "#d3d7dc", "#80868f
 
 _CAPTION: Final = (
     "A step by what it was spent on: of each part the mean over steps, of the honest node in the "
-    "middle. Aggregate is copying vectors in, distances, the rule, and medians of models. What of "
-    "this and of encoding is done while waiting counts as work and not as wait. Other is what no "
-    "measure covers: handing over between threads, waiting for a core, and a slow machine's "
-    "slowness. Send is the event loop moving frames, some while the node computes and some while "
-    "it waits: it goes on beside the other parts, so it is written at the bar's end and subtracted "
-    "from none. The table has the median and the 99th percentile over all steps of all honest "
-    "nodes."
+    "middle. Aggregate is copying vectors in, distances, the rule, medians of models, and "
+    "measuring for the record what came of them. What of this and of encoding is done while "
+    "waiting counts as work and not as wait. Other is what no measure covers: handing over "
+    "between threads, waiting for a core, and a slow machine's slowness. Send is the event loop "
+    "moving frames, some while the node computes and some while it waits: it goes on beside the "
+    "other parts, so it is written at the bar's end and subtracted from none. The table has the "
+    "median and the 99th percentile over all steps of all honest nodes."
 )
 
 

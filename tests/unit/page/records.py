@@ -49,7 +49,8 @@ def record(
     for node in made.cluster.nodes:
         with Lines(measures_path(kept.path, node)) as lines:
             for step in range(1, STEPS + 1):
-                lines.write(step=step, seconds=100 + step * step_s, **measures(node.role, step_s))
+                told = {**measures(node.role, step_s), **seen(made, node.role, step)}
+                lines.write(step=step, seconds=100 + step * step_s, **told)
         if not simulated:
             (kept.path / "logs" / f"{node}.log").touch()
         kept.event("totals", node=str(node), **totals(made, node))
@@ -73,6 +74,17 @@ def measures(role: str, step_s: float) -> dict[str, float]:
             "encode_s": 0.1 * step_s,
         }
     return {"in_models_s": 0.4 * step_s, "in_gradient_s": 0.6 * step_s, "compute_s": 0.5 * step_s}
+
+
+def seen(made: Experiment, role: str, step: int) -> dict[str, Any]:
+    """Of an update at a server, or of the models at a worker; worker-6 is never chosen."""
+    if role == "worker":
+        heard = {"step": step - 1, "of": ["server-0", "server-1"], "marks": [step, 7]}
+        return {"models": {**heard, "moved": 0.1, "lies": {"server-0": 2.5}}}
+    workers = [str(worker) for worker in made.cluster.worker_ids]
+    found = {"ratio": step / 4, "bound": 1.0, "met": int(step <= 4), "moved": 0.5, "lies": {}}
+    heard = {"step": step - 1, "marks": list(range(len(workers)))}
+    return {"quorum": workers, "chosen": workers[:-1], "gradients": {**heard, **found}}
 
 
 def totals(made: Experiment, node: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.unit.page.records import Text, experiment, manifest, page_of, record,
 FILES = (
     *("result.json", "environment.json", "experiment.json", "evaluations.jsonl", "events.jsonl"),
     *("nodes/server-1.jsonl", "nodes/worker-0.jsonl"),
+    *("assumptions.json", "potency.json", "suspicion.json"),
 )
 
 

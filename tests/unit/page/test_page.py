@@ -20,6 +20,7 @@ def test_a_page_says_all_that_there_is(swept: Path, tmp_path: Path) -> None:
     for words in (
         *("Overview", "Throughput", "Accuracy", "Where the time went", "Links, staleness"),
         *("Models pulled", "Simulated beside real", "The paper's figures beside ours"),
+        *("Were the assumptions met?", "What the liars achieved", "Who was suspicious"),
         *("4 of 5 done, 1 impossible", "8 finished, 1 failed", "3 f + 2 servers <needed>"),
         *("4 of 4 simulated ones are within 25 % of the real one", "Against nothing"),
     ):

@@ -10,7 +10,9 @@ from byzsgd.experiment.page.agreement import agree
 from byzsgd.experiment.page.gather import gather
 from byzsgd.experiment.page.section import Section, Table
 from byzsgd.experiment.page.section_against import against
+from byzsgd.experiment.page.section_assumptions import assumptions
 from byzsgd.experiment.page.section_judged import fates_of, judged
+from byzsgd.experiment.page.section_liars import liars, suspects
 from byzsgd.experiment.page.section_paper import paper
 from byzsgd.experiment.page.study import Cell, Study
 from byzsgd.experiment.totals import rejected_of
@@ -58,6 +60,36 @@ def test_simulated_and_real_agree_within_a_quarter_of_the_real_one(
     ratio: float, agreed: bool
 ) -> None:
     assert agree(ratio * 0.5, 0.5) is agreed
+
+
+def test_the_ratio_is_told_beside_the_bound(undrawn: None, swept: Path) -> None:
+    real, _ = studies(swept)
+    section = assumptions(real, "m")
+    assert section
+    rows = table_of(section).rows
+    assert len(rows) == 5, "each cell with a run, the failed one as well"
+    assert rows[0][2:7] == ("mda", "1.27", "1.00", "33.3 %", "96"), "√1.625; 2 seeds, 4 servers"
+    curves = [node.ratios for node in real.samples[0].nodes if node.role == "server"]
+    assert [len(curve) for curve in curves] == [12] * 4
+    assert curves[0][3].tolist() == [3.0, 1.0, 1.0]
+
+
+def test_liars_and_suspects_are_those_of_the_record(swept: Path) -> None:
+    real, _ = studies(swept)
+    first = table_of(liars(real)).rows[0]
+    assert first[2:4] == ("server-0", "nan")
+    assert first[5:7] == ("84 of 84", "–"), "12 steps of 7 workers; nobody chooses models"
+    found = [row[2:] for row in table_of(suspects(real)).rows[:3]]
+    assert ("worker-6", "–", "–", "unselected 100 % (0 %)") in found
+    assert found[0][0] == "server-0", "its models were rejected more often"
+
+
+def test_records_of_before_have_no_such_sections(undrawn: None, tmp_path: Path) -> None:
+    path = record(tmp_path, experiment())
+    for name in ("assumptions.json", "potency.json", "suspicion.json"):
+        (path / name).unlink()
+    study = gather([path]).studies[0]
+    assert (assumptions(study, "m"), liars(study), suspects(study)) == (None, None, None)
 
 
 def situations(runs: Path, paces: dict[tuple[str, str, str], tuple[float, float]]) -> Study:
