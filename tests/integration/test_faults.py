@@ -13,9 +13,10 @@ from byzsgd.cluster import NodeId
 from byzsgd.experiment.build import Saved, machine_of
 from byzsgd.experiment.config import Experiment
 from byzsgd.experiment.deliveries import Delivery, read_deliveries
-from byzsgd.experiment.files import saved_steps
+from byzsgd.experiment.files import load_memory, model_path, saved_steps
 from byzsgd.experiment.local import run_local
 from byzsgd.experiment.record import Run
+from byzsgd.experiment.replay import replay as replay_run
 from byzsgd.protocol import (
     ComputeGradient,
     Contract,
@@ -225,6 +226,25 @@ def test_a_server_and_a_worker_crash_and_come_back(mark: Mark, tmp_path: Path) -
         assert lives == [("restarted", back[node])] * crashed.count(node)
     assert run.evaluations[-1]["models"] == 4, "all the honest"
     assert [saved_steps(run.path, server) for server in run.experiment.honest_servers] == [[80]] * 4
+
+
+def test_a_server_comes_back_with_its_memory(mark: Mark, tmp_path: Path) -> None:
+    """Its momentum and its safeguard go on from the checkpoint: else the replay would differ."""
+    faults = {"delay": A_HOP_S, "crash": {"node": "server-2", "from": 0.8, "until": 1.0}}
+    overrides = {
+        "cluster.workers": 5,
+        "plan.steps": 60,
+        "training.momentum_at": "server",
+        "aggregation.gradients": {"name": "safeguard", "window": 10, "warm_up": 10},
+    }
+    run = byzsgd.run(experiment(faults, **overrides), tmp_path, deliveries=True)
+    assert (run.status, run.steps) == ("finished", 60)
+    [back] = events(run, "restarted")
+    assert back["step"] > 0
+    kept = load_memory(model_path(run.path, "server-2", 60))
+    assert kept is not None
+    assert {name.partition(".")[0] for name in kept} == {"safeguard", "velocity"}
+    assert replay_run(run.path).equal
 
 
 def test_who_stays_down_is_not_waited_for(mark: Mark, tmp_path: Path) -> None:
