@@ -37,7 +37,7 @@ def excluded(run: Run) -> dict[str, list[str]]:
     return {server: run.measures(server)[-1]["excluded"] for server in servers}
 
 
-@pytest.mark.parametrize("rule", [DOUBLE, SINGLE])
+@pytest.mark.parametrize("rule", [DOUBLE, pytest.param(SINGLE, marks=pytest.mark.long)])
 @pytest.mark.parametrize("attack", ["sign_flip", "label_flip"])
 def test_four_of_ten_are_out_and_the_others_learn(
     attack: str, rule: dict[str, Any], tmp_path: Path
