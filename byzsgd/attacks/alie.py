@@ -5,9 +5,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators import Rule
-from byzsgd.attacks.attack import AUTO
-from byzsgd.attacks.defence import Defence
+from byzsgd.attacks.attack import AUTO, Setting
 from byzsgd.attacks.geometry import Line
 from byzsgd.attacks.moments import spread
 from byzsgd.attacks.strength import strongest
@@ -21,11 +19,7 @@ DEVIATIONS = ("population", "sample")
 def alie(
     honest: Tensor,
     *,
-    n: int,
-    f: int,
-    rule: Rule | None = None,
-    declared: int | None = None,
-    awaited: int | None = None,
+    setting: Setting,
     z: float | str | None = None,
     formula: str = "paper",
     deviation: str = "population",
@@ -42,15 +36,16 @@ def alie(
     sample = one_of("alie", "deviation", deviation, DEVIATIONS) == "sample"
     given = None if z is None else strength("alie", "z", z)
     one_of("alie", "formula", formula, FORMULAS)
+    chosen = z_max(setting.n, setting.f, formula) if given is None else given
     if z != AUTO:
         mean, sigma = spread(honest, sample=sample)
-        return mean.sub_(sigma, alpha=z_max(n, f, formula) if given is None else given)
-    defence = Defence.of(rule, len(honest), n, f, declared, awaited)
+        return mean.sub_(sigma, alpha=chosen)
+    defence = setting.defence(honest)
     looked_at = defence is not None and defence.rule.by_distance
     along = torch.zeros(len(honest), dtype=torch.float64) if looked_at else None
     mean, sigma = spread(honest, sample=sample, along=along)
     line = Line(sigma, along=along)
-    x = strongest(honest, mean, line, defence, default=-z_max(n, f, formula), usual=-1.0)
+    x = strongest(honest, mean, line, defence, default=-chosen, usual=-1.0)
     return mean.add_(sigma, alpha=x)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from torch import Tensor
 
 from byzsgd.aggregators import Rule
+from byzsgd.attacks.defence import Defence
 from byzsgd.attacks.lab import Lab
 from byzsgd.attacks.memory import Memory
 from byzsgd.cluster import Role
@@ -38,6 +39,11 @@ class Setting:
     receiver: int = 0
     receivers: int = 1
     lab: Lab | None = None
+
+    def defence(self, honest: Tensor) -> Defence | None:
+        """What a lie goes through, played with the rows (k, d) that a liar knows: see there."""
+        known = len(honest)
+        return Defence.of(self.rule, known, self.n, self.f, self.declared, self.awaited)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,9 @@ class Attack:
     def lie(self, honest: Tensor, setting: Setting, options: Mapping[str, Any]) -> Tensor:
         """One lie of shape (d,) from what the liar knows, (k, d), its own vector first."""
         assert self.vector is not None, f"{self.name} sends nothing"
-        known = {name: getattr(setting, name) for name in self._parameters if name in KNOWN}
+        known = {name: getattr(setting, name) for name in self._parameters if name in FIELDS}
+        if "setting" in self._parameters:
+            known["setting"] = setting
         return self.vector(honest, **known, **options)
 
     def poisoned(
@@ -115,5 +123,6 @@ class Attack:
 
 AUTO: Final = "auto"
 """The value of an option that is searched for."""
-KNOWN: Final = frozenset(field.name for field in fields(Setting))
+FIELDS: Final = frozenset(field.name for field in fields(Setting))
+KNOWN: Final = FIELDS | {"setting"}
 """What an attack's function may ask for by name, and no experiment sets."""

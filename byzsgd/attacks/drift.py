@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from byzsgd.attacks import values
+from byzsgd.attacks.noise import normal
 
 TOWARD: Final = ("aside", "back")
 
@@ -26,8 +27,7 @@ def drift(
     own, length = honest[0], speed * step
     if toward == "back":
         return own * (1 - length)
-    generator = torch.Generator(device=own.device).manual_seed(run_seed)
-    direction = torch.randn(own.shape, generator=generator, dtype=torch.float32, device=own.device)
+    direction = normal(own, run_seed)
     norm = torch.linalg.vector_norm
     scale = length * float(norm(own)) / float(norm(direction))
     return own + direction.mul_(scale).to(own.dtype)

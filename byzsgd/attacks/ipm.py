@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators import Rule
-from byzsgd.attacks.defence import Defence
+from byzsgd.attacks.attack import Setting
 from byzsgd.attacks.geometry import Line
 from byzsgd.attacks.strength import strongest
 from byzsgd.attacks.values import strength
@@ -15,11 +14,7 @@ EPSILON = 0.1
 def ipm(
     honest: Tensor,
     *,
-    n: int,
-    f: int,
-    rule: Rule | None = None,
-    declared: int | None = None,
-    awaited: int | None = None,
+    setting: Setting,
     epsilon: float | str = EPSILON,
 ) -> Tensor:
     """−ε times the mean of the honest rows (Xie, Koyejo and Gupta, "Fall of Empires", arXiv
@@ -31,7 +26,6 @@ def ipm(
     """
     given, mean = strength("ipm", "epsilon", epsilon), honest.mean(0)
     if given is None:
-        defence = Defence.of(rule, len(honest), n, f, declared, awaited)
-        line = Line(mean.neg(), base=torch.zeros_like(mean))
+        line, defence = Line(mean.neg(), base=torch.zeros_like(mean)), setting.defence(honest)
         given = strongest(honest, mean, line, defence, default=EPSILON, usual=0.5)
     return mean.mul_(-given)

@@ -158,9 +158,9 @@ def forge(name: str, honest: Tensor, *, n: int = 0, f: int = 0, **options: Any) 
 def _known_among(options: dict[str, Any]) -> dict[str, Any]:
     """What the setting says, taken out of the options; a rule may be given by its name."""
     from byzsgd.aggregators import configured
-    from byzsgd.attacks.attack import KNOWN
+    from byzsgd.attacks.attack import FIELDS
 
-    known = {name: options.pop(name) for name in list(options) if name in KNOWN}
+    known = {name: options.pop(name) for name in list(options) if name in FIELDS}
     if isinstance(known.get("rule"), str):
         known["rule"] = configured(known["rule"])
     return known

@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from byzsgd.aggregators import Rule
-from byzsgd.attacks.defence import Defence
+from byzsgd.attacks.attack import Setting
 from byzsgd.attacks.geometry import Line
+from byzsgd.attacks.noise import normal
 from byzsgd.attacks.strength import strongest
 from byzsgd.attacks.values import index, number, one_of, strength
 
@@ -22,51 +22,39 @@ KINDS = ("noise", "camps", "victim")
 def sign_flip(
     honest: Tensor,
     *,
-    n: int,
-    f: int,
-    rule: Rule | None = None,
-    declared: int | None = None,
-    awaited: int | None = None,
+    setting: Setting,
     factor: float | str = 1.0,
 ) -> Tensor:
     """−factor times the liar's own vector (SafeguardSGD, arXiv 2012.14368, section 5). `"auto"`: as
     long as moves the aggregate farthest, or 1 where the rule is not known.
     """
-    times, defence = strength("sign_flip", "factor", factor), (rule, n, f, declared, awaited)
-    return _stretched(honest, times, -1.0, 1.0, defence)
+    times = strength("sign_flip", "factor", factor)
+    return _stretched(honest, times, -1.0, 1.0, setting)
 
 
 def reverse(
     honest: Tensor,
     *,
-    n: int,
-    f: int,
-    rule: Rule | None = None,
-    declared: int | None = None,
-    awaited: int | None = None,
+    setting: Setting,
     factor: float | str = 100.0,
 ) -> Tensor:
     """The liar's own vector reversed and amplified, as in the code of Garfield (Guerraoui et al.,
     "Garfield: System Support for Byzantine Machine Learning", DSN 2021). `"auto"` as in
     `sign_flip`, about this factor.
     """
-    times, defence = strength("reverse", "factor", factor), (rule, n, f, declared, awaited)
-    return _stretched(honest, times, -1.0, 100.0, defence)
+    times = strength("reverse", "factor", factor)
+    return _stretched(honest, times, -1.0, 100.0, setting)
 
 
 def scale(
     honest: Tensor,
     *,
-    n: int,
-    f: int,
-    rule: Rule | None = None,
-    declared: int | None = None,
-    awaited: int | None = None,
+    setting: Setting,
     factor: float | str = 10.0,
 ) -> Tensor:
     """The liar's own vector, `factor` times as long; `"auto"` as in `sign_flip`, about 10."""
-    times, defence = strength("scale", "factor", factor), (rule, n, f, declared, awaited)
-    return _stretched(honest, times, 1.0, 10.0, defence)
+    times = strength("scale", "factor", factor)
+    return _stretched(honest, times, 1.0, 10.0, setting)
 
 
 def safeguard(honest: Tensor, *, factor: float = 0.4) -> Tensor:
@@ -129,21 +117,15 @@ def _stretched(
     times: float | None,
     sign: float,
     usual: float,
-    defence: tuple[Rule | None, int, int, int | None, int | None],
+    setting: Setting,
 ) -> Tensor:
     """sign·times the liar's own vector; without a number as many as moves the aggregate most."""
     if times is None:
-        rule, n, f, declared, awaited = defence
-        played = Defence.of(rule, len(honest), n, f, declared, awaited)
-        line = Line(honest[0] * sign, base=torch.zeros_like(honest[0]))
-        times = strongest(honest, honest.mean(0), line, played, default=usual, usual=usual)
+        line, defence = Line(honest[0] * sign, torch.zeros_like(honest[0])), setting.defence(honest)
+        times = strongest(honest, honest.mean(0), line, defence, default=usual, usual=usual)
     return honest[0] * (sign * times)
 
 
 def _noise(honest: Tensor, seed: int, sigma: float) -> Tensor:
     """(d,) of N(0, sigma²), in the type and on the device of the rows."""
-    generator = torch.Generator(device=honest.device).manual_seed(seed)
-    noise = torch.randn(
-        honest.shape[1], generator=generator, dtype=torch.float32, device=honest.device
-    )
-    return noise.mul_(sigma).to(honest.dtype)
+    return normal(honest[0], seed).mul_(sigma).to(honest.dtype)

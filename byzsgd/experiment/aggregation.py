@@ -40,6 +40,10 @@ class Aggregation(Table):
         """Where the rule for gradients is one that remembers: that without its memory."""
         return _rule("safeguard" if self._remembers else self.gradients, self.pre)
 
+    def tolerated(self, cluster: Cluster) -> int:
+        """Of how many lies the rule for gradients is told."""
+        return cluster.f_workers if self.f is None else self.f
+
     def safeguard(self, seed: int = 0) -> "Safeguard | None":
         """The rule for gradients that takes the place of the other, if it is to remember."""
         from byzsgd.aggregators import safeguard_of

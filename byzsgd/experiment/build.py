@@ -116,7 +116,7 @@ def settings_of(experiment: Experiment) -> Settings:
         rate=experiment.schedule,
         gradients=experiment.aggregation.gradient_rule,
         models=experiment.aggregation.model_rule,
-        tolerated=experiment.aggregation.f,
+        tolerated=experiment.aggregation.tolerated(experiment.cluster),
         safeguard=experiment.aggregation.safeguard(experiment.seed),
         server_momentum=experiment.training.server_momentum(experiment.plan.steps),
         mode=experiment.plan.mode,

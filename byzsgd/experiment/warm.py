@@ -18,7 +18,7 @@ def warm(experiment: Experiment) -> None:
         gradients.add(max(cluster.f_workers + 1, rules.gradient_rule.minimum_n(0)))
         models.add(1)
     for rule, counts, f in (
-        (rules.gradient_rule, gradients, cluster.f_workers if rules.f is None else rules.f),
+        (rules.gradient_rule, gradients, rules.tolerated(cluster)),
         (rules.model_rule, models, cluster.f_servers),
     ):
         for n in sorted(counts):

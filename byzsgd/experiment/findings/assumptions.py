@@ -20,6 +20,7 @@ class Assumptions:
 
     def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
+        self._tolerated = experiment.aggregation.tolerated(experiment.cluster)
         self._updates = self._judged = self._met = 0
         self._ratios: list[float] = []
         self._bounds: list[float] = []
@@ -65,12 +66,6 @@ class Assumptions:
         if n not in self._bounds_of:
             self._bounds_of[n] = dict(_bounds(n, self._tolerated))
         self._within.update(name for name, bound in self._bounds_of[n].items() if ratio <= bound**2)
-
-    @property
-    def _tolerated(self) -> int:
-        """As the rule in use: what `[aggregation]` says of its own, or else what is declared."""
-        own = self._experiment.aggregation.f
-        return self._experiment.cluster.f_workers if own is None else own
 
     def _rules(self) -> set[str]:
         return {name for bounds in self._bounds_of.values() for name in bounds}
